@@ -1,0 +1,115 @@
+use crate::Invalid;
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A user as the application names them: 1..128 bytes, no control characters. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(Arc<str>);
+
+/// A device as it names itself, or as the server named it: 1..128 bytes, no control characters. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId(Arc<str>);
+
+const MAX_BYTES: usize = 128;
+
+fn check(field: &str, text: &str) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::one(field, "must not be empty"));
+    }
+    if text.len() > MAX_BYTES {
+        return Err(Invalid::one(field, format!("must be at most {MAX_BYTES} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::one(field, "must not contain control characters"));
+    }
+    Ok(())
+}
+
+macro_rules! text_id {
+    ($name:ident, $field:literal) => {
+        impl $name {
+            /// Takes a text that keeps the limits; the error names the field.
+            pub fn new(text: &str) -> Result<Self, Invalid> {
+                check($field, text)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(UserId, "user_id");
+text_id!(DeviceId, "device_id");
+
+/// A notification's id: a UUIDv7, so that ids made later sort later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct NotificationId(Uuid);
+
+impl NotificationId {
+    /// Wraps an id that was made elsewhere.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Reads the hyphenated form; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        // The parser also takes other forms of a UUID; one spelling keeps ids comparable as text.
+        (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self)).flatten()
+    }
+
+    /// The 16 bytes, as stored.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// From the 16 bytes, as stored.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_limits() {
+        assert!(UserId::new("ana").is_ok());
+        assert!(UserId::new(&"ä".repeat(64)).is_ok());
+        for bad in ["", "a\nb", "\u{7f}", &"x".repeat(129)] {
+            assert!(UserId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_notification_id_has_one_spelling() {
+        let id = NotificationId::parse("0198c0de-0000-7000-8000-000000000001").unwrap();
+        assert_eq!(NotificationId::parse(&id.to_string()), Some(id));
+        assert_eq!(NotificationId::parse("0198c0de00007000800000000000001"), None);
+        assert_eq!(NotificationId::parse("nonsense"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The store: a numbered log per user, durable. It is the truth; everything else is a hint that there is something to
+//! read.
+//!
+//! # What every store guarantees
+//!
+//! - **Durable before answered.** A write that returned `Ok` survives the loss of the process and of power.
+//! - **Numbered without holes.** Every change of one inbox takes `head + 1`. A change is visible only when all smaller
+//!   ones are: a reader that sees revision *n* of an inbox sees everything up to *n*.
+//! - **Counted exactly.** The counts belong to the same transaction as what they count; what has expired is not counted
+//!   and not listed, even before [`Store::sweep`] has come by.
+//! - **All or nothing.** Each call is atomic. An error means that nothing of it is stored, with one exception:
+//!   [`StoreError::Unavailable`] after a timeout may hide a write that succeeded; an idempotency key makes the retry safe.
+//! - **News strictly after commit.** The [`Observer`] hears of each change after it is durable; per inbox, in order of
+//!   revision where one process writes.
+//!
+//! Reads never wait for writes. No call waits without bound: past its limit it is `Unavailable`.
+
+mod error;
+mod observer;
+mod read;
+mod write;
+
+pub use error::{Resync, StoreError};
+pub use observer::{Observer, Silent};
+pub use read::{ArchivedFilter, Changes, Device, InboxPage, InboxQuery, Located, Range, StatusFilter};
+pub use write::{
+    Appended, Edit, Fingerprint, Idempotency, Marked, Outgoing, Receipt, Registration, Sweep, Swept,
+};
+
+use async_trait::async_trait;
+use tidings_domain::{Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, UserId};
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_TTL: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// A store of inboxes. The crate's page says what holds for every method. An inbox that nothing was ever written to
+/// reads as an empty one with head 0; no read creates it.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The store's life. Changes when the store was replaced or restored, never while it is open.
+    fn epoch(&self) -> &Epoch;
+
+    // ---- writes -------------------------------------------------------------------------------------------------
+
+    /// Stores all of `outgoing` or none of it, each as the newest of its user's inbox, in the order given.
+    ///
+    /// A collapse key first deletes what is unread, neither archived nor deleted and has the same key in the same inbox (a revision of its own).
+    /// With an idempotency key that is known and younger than [`IDEMPOTENCY_TTL`]: nothing is stored and the first
+    /// answer is given again, or [`StoreError::IdempotencyMismatch`] when the fingerprint differs. Of several with one
+    /// key at the same moment exactly one stores.
+    async fn append(
+        &self,
+        outgoing: Vec<Outgoing>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Appended, StoreError>;
+
+    /// Edits in place: same id and `seq`, next revision. An edit that changes nothing takes none. `None` when there is no
+    /// such notification (unknown, deleted or expired). Archived ones can be edited; the state stays as it is.
+    async fn edit(&self, id: NotificationId, edit: Edit) -> Result<Option<Notification>, StoreError>;
+
+    /// Deletes one notification from every device. `false` when there is no such notification.
+    async fn recall(&self, id: NotificationId) -> Result<bool, StoreError>;
+
+    /// Changes the state of many, as one revision, or of none and then takes none.
+    async fn mark(&self, user: &UserId, mark: Mark) -> Result<Marked, StoreError>;
+
+    /// Everything up to `rev` has arrived at a device of this user: each notification whose `rev` is at or below it
+    /// becomes delivered (which takes no revision), and the device, made known if it was not, has confirmed it.
+    /// Cumulative: a smaller one than before changes nothing. Returns what that device has now confirmed.
+    /// [`StoreError::AboveHead`] when `rev` does not exist yet: what was never sent cannot have arrived.
+    async fn acknowledge(
+        &self,
+        user: &UserId,
+        device: Option<&DeviceId>,
+        rev: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Makes a device known (its cursor is then where it started), or touches a known one (its cursor stays), and
+    /// remembers which registration its connection holds. The newest registration of a connection replaces older ones.
+    async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError>;
+
+    /// Upkeep, a slice at a time so that it never holds up a send: what is due to expire is deleted (one revision an
+    /// inbox), what is older than retention is deleted, tombstones older than retention are removed and the floor
+    /// raised, forgotten devices and idempotency keys go. Call again while [`Swept::more`].
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
+
+    // ---- reads --------------------------------------------------------------------------------------------------
+
+    /// One notification; `None` when unknown, deleted or expired.
+    async fn notification(&self, id: NotificationId) -> Result<Option<Notification>, StoreError>;
+
+    /// A page of an inbox, newest first.
+    async fn inbox(&self, user: &UserId, query: InboxQuery) -> Result<InboxPage, StoreError>;
+
+    /// The inbox's log above `since`, in order of revision, whole revisions only: about `limit` notifications (at least
+    /// one revision; one that touched more than `limit` comes whole). [`StoreError::ResyncRequired`] when `since` is
+    /// below the floor or above the head.
+    async fn changes(&self, user: &UserId, since: Revision, limit: usize) -> Result<Changes, StoreError>;
+
+    /// The inbox's numbers, of one category or of all.
+    async fn counts(&self, user: &UserId, category: Option<&str>) -> Result<Counts, StoreError>;
+
+    /// Where the inbox stands, and what is known of one device, in one consistent read.
+    async fn locate(&self, user: &UserId, device: Option<&DeviceId>) -> Result<Located, StoreError>;
+
+    /// How many notifications (deleted ones included) have a revision above `since`; stops counting at `cap`.
+    async fn behind(&self, user: &UserId, since: Revision, cap: u64) -> Result<u64, StoreError>;
+
+    /// The smallest cursor above which at most `reach` notifications lie; at least the floor.
+    async fn reach_back(&self, user: &UserId, reach: u64) -> Result<Revision, StoreError>;
+
+    /// The user's devices, last seen first, at most 1,000.
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
+
+    /// Whose registration a connection (`pid`) last held.
+    async fn registration(&self, pid: &str) -> Result<Option<(UserId, DeviceId)>, StoreError>;
+
+    /// Whether the store can serve right now: reads, and whether the last write failed. Cheap.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Finishes what was accepted and closes cleanly. Later calls are [`StoreError::Unavailable`].
+    async fn close(&self);
+}
