@@ -64,15 +64,19 @@ pub trait Store: Send + Sync + 'static {
     /// Changes the state of many, as one revision, or of none and then takes none.
     async fn mark(&self, user: &UserId, mark: Mark) -> Result<Marked, StoreError>;
 
-    /// Everything up to `rev` has arrived at a device of this user: each notification whose `rev` is at or below it
-    /// becomes delivered (which takes no revision), and the device, made known if it was not, has confirmed it.
-    /// Cumulative: a smaller one than before changes nothing. Returns what that device has now confirmed.
-    /// [`StoreError::AboveHead`] when `rev` does not exist yet: what was never sent cannot have arrived.
+    /// Everything above `after` and up to `up_to` has arrived at a device of this user: each notification whose `rev` lies
+    /// there becomes delivered (which takes no revision), and the device, made known if it was not, has confirmed `up_to`.
+    /// A client's own word covers everything (`after` is 0); a receipt of the transport covers only what was written to
+    /// it, so that what a device never got is not called delivered because something newer arrived.
+    /// Cumulative: a smaller `up_to` than before changes nothing of the device. Returns what the device has now confirmed
+    /// (without a device: what any device has).
+    /// [`StoreError::AboveHead`] when `up_to` does not exist yet: what was never sent cannot have arrived.
     async fn acknowledge(
         &self,
         user: &UserId,
         device: Option<&DeviceId>,
-        rev: Revision,
+        after: Revision,
+        up_to: Revision,
     ) -> Result<Revision, StoreError>;
 
     /// Makes a device known (its cursor is then where it started), or touches a known one (its cursor stays), and
