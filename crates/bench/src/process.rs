@@ -1,0 +1,71 @@
+use std::io;
+
+/// What a process has used so far, as the kernel counts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Seconds of processor time in user space.
+    pub user: f64,
+    /// Seconds of processor time in the kernel on its behalf.
+    pub system: f64,
+    /// Bytes of resident memory.
+    pub resident: u64,
+}
+
+impl Usage {
+    /// Reads it of a process.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let (user, system) =
+            ticks(&stat).ok_or_else(|| io::Error::other("unknown form of /proc/PID/stat"))?;
+        let resident = resident(&status).ok_or_else(|| io::Error::other("no VmRSS in /proc/PID/status"))?;
+        let second = rustix::param::clock_ticks_per_second() as f64;
+        Ok(Self { user: user as f64 / second, system: system as f64 / second, resident })
+    }
+
+    /// Reads it of this process.
+    pub fn own() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// Processor time of both kinds.
+    pub fn cpu(&self) -> f64 {
+        self.user + self.system
+    }
+}
+
+/// `utime` and `stime`, the fields 14 and 15. The second field is the name, which may hold anything but ends with the
+/// last parenthesis.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_is_passed_over() {
+        let stat = "42 (a b) c) S 1 42 42 0 -1 4194560 1 0 0 0 517 103 0 0 20 0 1 0 99 1 2";
+        assert_eq!(ticks(stat), Some((517, 103)));
+        assert_eq!(ticks("42 (x"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_in_bytes() {
+        assert_eq!(resident("Name:\tx\nVmRSS:\t    1200 kB\nRssAnon: 1 kB\n"), Some(1_228_800));
+        assert_eq!(resident("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        assert!(Usage::own().unwrap().resident > 0);
+    }
+}
