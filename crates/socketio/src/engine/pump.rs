@@ -1,0 +1,164 @@
+//! The loop that carries a session over a websocket.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Sink, Stream};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::packet::EnginePacket;
+use super::websocket::{WRITE_BUFFER, Ws};
+use crate::session::{Frame, Session};
+use crate::{CloseReason, ParseError};
+
+/// How long the client may take to answer our close frame.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Written as one future by hand, not as an `async fn`: every connection has one, and this way it holds each of its
+/// parts once.
+pub(super) struct Pump {
+    session: Arc<Session>,
+    ws: Ws,
+    sleep: Pin<Box<Sleep>>,
+    /// Bytes handed to the websocket and not yet flushed.
+    in_flight: usize,
+    /// A ping is among them.
+    ping: bool,
+    /// The operating system would not take all; since then.
+    blocked: Option<Instant>,
+    /// Our close frame is out; the client's is due by then.
+    farewell: Option<Instant>,
+}
+
+impl Pump {
+    pub(super) fn new(session: Arc<Session>, ws: Ws) -> Self {
+        let sleep = Box::pin(sleep_until(Instant::now()));
+        Self { session, ws, sleep, in_flight: 0, ping: false, blocked: None, farewell: None }
+    }
+
+    /// Writes what is queued, several frames at a time. Pending when all is written or no more can be.
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Error> {
+        loop {
+            while self.in_flight < WRITE_BUFFER {
+                match Pin::new(&mut self.ws).poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(error),
+                    Poll::Pending => break,
+                }
+                let Some(frame) = self.session.with(|state, _, _| state.next_frame()) else { break };
+                self.in_flight += frame.len();
+                let message = match frame {
+                    Frame::Text(text) => Message::Text(text),
+                    Frame::Binary(bytes) => Message::Binary(bytes),
+                    Frame::Ping => {
+                        self.ping = true;
+                        Message::text("2")
+                    }
+                };
+                if let Err(error) = Pin::new(&mut self.ws).start_send(message) {
+                    return Poll::Ready(error);
+                }
+            }
+            if self.in_flight == 0 {
+                return Poll::Pending;
+            }
+            match Pin::new(&mut self.ws).poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    let (bytes, ping) = (self.in_flight, self.ping);
+                    (self.in_flight, self.ping, self.blocked) = (0, false, None);
+                    self.session.with(|state, config, wakes| state.flushed(bytes, ping, now, config, wakes));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Pending => {
+                    self.blocked.get_or_insert(now);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// When blocked output has been stuck for too long.
+    fn stalls_at(&self) -> Option<Instant> {
+        let since = self.blocked?.max(self.ws.get_ref().last_write());
+        Some(since + self.session.server.config.stall_timeout)
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Text(text) => match EnginePacket::decode(text) {
+                Ok(packet) => self.session.receive(packet),
+                Err(error) => self.session.close(CloseReason::ParseError(error)),
+            },
+            Message::Binary(bytes) => self.session.receive(EnginePacket::Binary(bytes)),
+            // The websocket's own pings are answered below us, and its close shows as the end of the stream.
+            _ => {}
+        }
+    }
+
+    fn ended(error: &Error) -> CloseReason {
+        match error {
+            Error::Capacity(_) => CloseReason::ParseError(ParseError::TooLarge),
+            Error::Utf8(_) => CloseReason::ParseError(ParseError::Encoding),
+            Error::ConnectionClosed | Error::AlreadyClosed | Error::Io(_) => CloseReason::TransportClosed,
+            _ => CloseReason::TransportError,
+        }
+    }
+}
+
+impl Future for Pump {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = &mut *self;
+        loop {
+            let now = Instant::now();
+            let turn = this.session.turn(cx.waker(), now);
+            if turn.closed || this.farewell.is_some_and(|until| until <= now) {
+                return Poll::Ready(CloseReason::TransportClosed);
+            }
+            if this.stalls_at().is_some_and(|at| at <= now) {
+                return Poll::Ready(CloseReason::Stalled);
+            }
+            if let Poll::Ready(error) = this.poll_write(cx, now) {
+                return Poll::Ready(Self::ended(&error));
+            }
+            if turn.closing && this.in_flight == 0 {
+                match Pin::new(&mut this.ws).poll_close(cx) {
+                    Poll::Ready(Ok(())) => {
+                        this.farewell.get_or_insert(now + FAREWELL);
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Self::ended(&error)),
+                    Poll::Pending => {}
+                }
+            }
+            if turn.may_read || turn.closing {
+                match Pin::new(&mut this.ws).poll_next(cx) {
+                    Poll::Ready(Some(Ok(message))) => {
+                        this.receive(message);
+                        continue;
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Self::ended(&error)),
+                    Poll::Ready(None) => return Poll::Ready(CloseReason::TransportClosed),
+                    Poll::Pending => {}
+                }
+            }
+            // Writing may have changed what is due, such as the answer to a ping that is on its way now.
+            let turn = this.session.turn(cx.waker(), now);
+            let deadline = [turn.deadline, this.stalls_at(), this.farewell].into_iter().flatten().min();
+            let Some(deadline) = deadline else {
+                // Only while a ping waits behind blocked output, which has a deadline of its own.
+                return Poll::Pending;
+            };
+            if this.sleep.deadline() != deadline {
+                this.sleep.as_mut().reset(deadline);
+            }
+            if this.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}

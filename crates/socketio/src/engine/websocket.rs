@@ -1,0 +1,75 @@
+//! The websocket handshake.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::meter::Meter;
+use super::response::ErrorCode;
+use crate::{CloseReason, Config};
+
+pub(super) type Ws = WebSocketStream<Meter<TokioIo<Upgraded>>>;
+
+/// Frames are gathered up to about this many bytes for one write. Also what a connection's write buffer keeps, at
+/// least, once it was used.
+pub(super) const WRITE_BUFFER: usize = 4_096;
+
+/// Every connection has one, so it is small; it grows for a large frame.
+const READ_BUFFER: usize = 1_024;
+
+/// From the answer 101 to the connection being ours.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers a request for a websocket; what comes of the connection is in the second part.
+pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), ErrorCode> {
+    let headers = request.headers();
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(ErrorCode::BadRequest)?;
+    let asked = has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket")
+        && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|v| v.as_bytes() == b"13");
+    if !asked {
+        return Err(ErrorCode::BadRequest);
+    }
+    let accept =
+        HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| ErrorCode::BadRequest)?;
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(ErrorCode::BadRequest)?;
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Ok((response, upgrade))
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// Waits until the connection is ours.
+pub(super) async fn upgraded(upgrade: OnUpgrade, config: &Config) -> Result<Ws, CloseReason> {
+    let io = tokio::time::timeout(SWITCH_TIMEOUT, upgrade)
+        .await
+        .map_err(|_| CloseReason::TransportClosed)?
+        .map_err(|_| CloseReason::TransportClosed)?;
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(config.max_packet_bytes))
+        .max_frame_size(Some(config.max_packet_bytes));
+    Ok(WebSocketStream::from_raw_socket(Meter::new(TokioIo::new(io)), Role::Server, Some(limits)).await)
+}

@@ -1,0 +1,114 @@
+//! One connection as its tasks share it: the state machine behind a lock.
+
+mod application;
+mod heartbeat;
+mod inbox;
+mod outbox;
+mod polling;
+mod questions;
+mod receive;
+mod state;
+mod wakes;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+pub(crate) use outbox::Frame;
+pub(crate) use polling::{Batch, Refused};
+pub use questions::Answer;
+pub(crate) use state::State;
+pub(crate) use wakes::Wakes;
+
+use crate::engine::sid::Sid;
+use crate::server::Server;
+use crate::socket::Socket;
+use crate::{CloseReason, Config, EnginePacket};
+
+/// Shared by the handler's socket and the transport.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The Engine.IO identifier: a credential on polling.
+    pub(crate) sid: Sid,
+    /// The Socket.IO identifier, which applications may show around.
+    pub(crate) id: Sid,
+    /// Who is counted for it.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) server: Arc<Server>,
+    state: Mutex<State>,
+}
+
+/// What a transport needs to know for its next step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) may_read: bool,
+    pub(crate) closing: bool,
+    pub(crate) closed: bool,
+    pub(crate) polling: bool,
+}
+
+impl Session {
+    pub(crate) fn new(
+        sid: Sid,
+        id: Sid,
+        address: Option<IpAddr>,
+        server: Arc<Server>,
+        state: State,
+    ) -> Arc<Self> {
+        Arc::new(Self { sid, id, address, server, state: Mutex::new(state) })
+    }
+
+    /// Runs a step of the state machine, then wakes whom it concerns.
+    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut State, &Config, &mut Wakes) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let result = {
+            // A panic in a step is a bug, but it must not take the other tasks of the connection along.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            step(&mut state, &self.server.config, &mut wakes)
+        };
+        wakes.fire();
+        result
+    }
+
+    /// Does what is due and tells the transport how things stand. The task is woken when that changes.
+    pub(crate) fn turn(&self, waker: &Waker, now: Instant) -> Turn {
+        self.with(|state, config, wakes| {
+            state.tick(now, config, wakes);
+            state.set_driver(waker);
+            Turn {
+                deadline: state.deadline(config),
+                may_read: state.may_read(config),
+                closing: state.is_closing(),
+                closed: state.is_closed(),
+                polling: state.transport() == crate::Transport::Polling,
+            }
+        })
+    }
+
+    /// Takes a packet of the client; starts the application's handler if it was the CONNECT.
+    pub(crate) fn receive(self: &Arc<Self>, packet: EnginePacket) {
+        let now = Instant::now();
+        let start = self.with(|state, config, wakes| state.receive(packet, now, config, wakes));
+        if let Some(connect) = start {
+            (self.server.handler)(Socket::new(self.clone()), *connect);
+        }
+    }
+
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let now = Instant::now();
+        self.with(|state, config, wakes| state.close(reason, now, config, wakes));
+    }
+
+    /// The last act of the transport: nothing is left but what the handler still reads.
+    pub(crate) fn retire(&self, reason: CloseReason) {
+        let reason = self.with(|state, _, wakes| {
+            state.finish(reason, wakes);
+            state.close_reason()
+        });
+        tracing::debug!(sid = ?self.sid, reason = reason.map(CloseReason::as_str), "connection closed");
+        self.server.registry.remove(self);
+    }
+}

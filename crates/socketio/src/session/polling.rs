@@ -1,0 +1,264 @@
+//! The polling side of a connection, and its end by an upgrade.
+
+use std::collections::VecDeque;
+use std::task::{Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::outbox::Frame;
+use super::state::{Life, State};
+use super::wakes::Wakes;
+use crate::packet::Position;
+use crate::{CloseReason, Config, Transport};
+
+/// What only polling needs.
+#[derive(Debug, Default)]
+pub(crate) struct Polling {
+    /// A GET waits for output.
+    pub(super) held: bool,
+    /// A POST is being worked off.
+    pub(super) posting: bool,
+    upgrade: Upgrade,
+    /// What the last response carried; the next GET proves it.
+    covers: Position,
+    /// Output waits since then.
+    pub(super) waiting_since: Option<Instant>,
+    pub(super) poll: Option<Waker>,
+    pub(super) post: Option<Waker>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Upgrade {
+    #[default]
+    None,
+    /// A websocket was opened for it.
+    Claimed,
+    /// The probe came: polls are not held any more.
+    Probed,
+}
+
+/// Why a request for a session is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Unknown,
+    Bad,
+}
+
+/// What a poll is answered with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) frames: VecDeque<Frame>,
+    /// A packet without content after them.
+    pub(crate) last: Option<&'static str>,
+}
+
+const CLOSE: &str = "1";
+const NOOP: &str = "6";
+
+impl State {
+    fn polling(&mut self) -> Result<&mut Polling, Refused> {
+        if self.is_closed() {
+            return Err(Refused::Unknown);
+        }
+        match (self.transport, &mut self.polling) {
+            (Transport::Polling, Some(polling)) => Ok(polling),
+            _ => Err(Refused::Bad),
+        }
+    }
+
+    pub(super) fn polling_stalls_at(&self, config: &Config) -> Option<Instant> {
+        if self.transport != Transport::Polling {
+            return None;
+        }
+        self.polling.as_ref()?.waiting_since.map(|since| since + config.stall_timeout)
+    }
+
+    /// A GET came.
+    pub(crate) fn begin_poll(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        wakes: &mut Wakes,
+    ) -> Result<(), Refused> {
+        let polling = self.polling()?;
+        if std::mem::replace(&mut polling.held, true) {
+            self.close(CloseReason::DuplicateRequest, now, config, wakes);
+            return Err(Refused::Bad);
+        }
+        let covers = polling.covers;
+        if self.heartbeat.proven(covers) {
+            self.wake_recv(wakes);
+        }
+        Ok(())
+    }
+
+    /// What a held GET is answered with, once there is something.
+    pub(crate) fn poll_output(
+        &mut self,
+        waker: &Waker,
+        now: Instant,
+        config: &Config,
+        wakes: &mut Wakes,
+    ) -> Poll<Batch> {
+        match self.life {
+            Life::Closed(reason) => {
+                // Who closed the session itself is not told so.
+                let last = if reason == CloseReason::TransportClosed { NOOP } else { CLOSE };
+                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last) });
+            }
+            Life::Closing { reason, .. } => {
+                let frames = self.take_output(now, config, wakes);
+                self.finish(reason, wakes);
+                return Poll::Ready(Batch { frames, last: Some(CLOSE) });
+            }
+            Life::Open => {}
+        }
+        let sent = self.sent;
+        let empty = self.outbox.is_empty();
+        let Ok(polling) = self.polling() else {
+            return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(NOOP) });
+        };
+        if !empty {
+            polling.covers = sent;
+            return Poll::Ready(Batch { frames: self.take_output(now, config, wakes), last: None });
+        }
+        if polling.upgrade == Upgrade::Probed {
+            return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(NOOP) });
+        }
+        polling.poll = Some(waker.clone());
+        Poll::Pending
+    }
+
+    fn take_output(&mut self, now: Instant, config: &Config, wakes: &mut Wakes) -> VecDeque<Frame> {
+        let mut frames = VecDeque::new();
+        let mut bytes = 0;
+        let mut ping = false;
+        while let Some(frame) = self.outbox.pop() {
+            bytes += frame.len();
+            ping |= frame == Frame::Ping;
+            frames.push_back(frame);
+        }
+        if let Some(polling) = &mut self.polling {
+            polling.waiting_since = None;
+        }
+        self.flushed(bytes, ping, now, config, wakes);
+        frames
+    }
+
+    /// The GET was answered.
+    pub(crate) fn end_poll(&mut self) {
+        if let Some(polling) = &mut self.polling {
+            polling.held = false;
+            polling.poll = None;
+        }
+    }
+
+    /// The client gave a held GET up: what it would have carried may be lost, so the session ends.
+    pub(crate) fn cancel_poll(&mut self, wakes: &mut Wakes) {
+        if self.polling().is_ok() {
+            self.finish(CloseReason::TransportClosed, wakes);
+        }
+        self.end_poll();
+    }
+
+    /// A POST came.
+    pub(crate) fn begin_post(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        wakes: &mut Wakes,
+    ) -> Result<(), Refused> {
+        if self.is_closing() {
+            return Err(Refused::Bad);
+        }
+        let polling = self.polling()?;
+        if std::mem::replace(&mut polling.posting, true) {
+            self.close(CloseReason::DuplicateRequest, now, config, wakes);
+            return Err(Refused::Bad);
+        }
+        Ok(())
+    }
+
+    /// Whether the POST's next packet may be taken, or never will.
+    pub(crate) fn poll_room(&mut self, waker: &Waker, config: &Config) -> Poll<Result<(), Refused>> {
+        if !self.is_open() {
+            return Poll::Ready(Err(Refused::Bad));
+        }
+        if self.inbox.len() < config.inbound_events.max(1) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(polling) = &mut self.polling {
+            polling.post = Some(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// Resolves when the session is not open any more; for a POST that waits for its body.
+    pub(crate) fn poll_gone(&mut self, waker: &Waker) -> Poll<()> {
+        if !self.is_open() {
+            return Poll::Ready(());
+        }
+        if let Some(polling) = &mut self.polling {
+            polling.post = Some(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// The POST was worked off.
+    pub(crate) fn end_post(&mut self, wakes: &mut Wakes) {
+        if let Some(polling) = &mut self.polling {
+            polling.posting = false;
+            polling.post = None;
+        }
+        self.drop_polling();
+        self.wake_driver(wakes);
+    }
+
+    /// A websocket wants to take over. Only one may try at a time.
+    pub(crate) fn claim_upgrade(&mut self) -> Result<(), Refused> {
+        if self.is_closing() {
+            return Err(Refused::Bad);
+        }
+        let polling = self.polling()?;
+        if polling.upgrade != Upgrade::None {
+            return Err(Refused::Bad);
+        }
+        polling.upgrade = Upgrade::Claimed;
+        Ok(())
+    }
+
+    /// The probe came: a held poll is released, so that the client can stop polling.
+    pub(crate) fn probe(&mut self, wakes: &mut Wakes) {
+        if let Ok(polling) = self.polling() {
+            polling.upgrade = Upgrade::Probed;
+            wakes.add(polling.poll.take());
+        }
+    }
+
+    /// The websocket failed before it took over: polling goes on.
+    pub(crate) fn abandon_upgrade(&mut self) {
+        if let Ok(polling) = self.polling() {
+            polling.upgrade = Upgrade::None;
+        }
+    }
+
+    /// The websocket takes over what is queued and all that follows.
+    pub(crate) fn complete_upgrade(&mut self, wakes: &mut Wakes) -> Result<(), Refused> {
+        if !self.is_open() {
+            return Err(Refused::Unknown);
+        }
+        let polling = self.polling()?;
+        wakes.add(polling.poll.take());
+        polling.waiting_since = None;
+        self.transport = Transport::Websocket;
+        self.drop_polling();
+        self.wake_driver(wakes);
+        Ok(())
+    }
+
+    fn drop_polling(&mut self) {
+        if self.transport == Transport::Websocket && self.polling.as_ref().is_some_and(|p| !p.posting) {
+            self.polling = None;
+        }
+    }
+}
