@@ -304,6 +304,12 @@ impl State {
             R::TransportClosed | R::TransportError | R::PingTimeout | R::Stalled => {
                 return self.finish(reason, wakes);
             }
+            // A poll that is held is told so by its answer; there is nothing to keep the session for.
+            R::ParseError(_) | R::DuplicateRequest | R::HandshakeTimeout
+                if self.transport == Transport::Polling =>
+            {
+                return self.finish(reason, wakes);
+            }
             R::ParseError(_) | R::DuplicateRequest | R::HandshakeTimeout => self.outbox.clear(),
             R::ClientDisconnect | R::Refused | R::ServerDisconnect | R::ServerClosed | R::Draining => {}
         }
