@@ -42,6 +42,11 @@ impl Connection {
         Self { endpoint, stream: None, request: Vec::new(), answer: Vec::new() }
     }
 
+    /// Connects, if it is not connected: else the first request does, and pays for it.
+    pub async fn open(&mut self) -> io::Result<()> {
+        connected(&mut self.stream, &self.endpoint).await.map(|_| ())
+    }
+
     /// Sends a request and waits for the whole answer. After an error it is unknown whether the server acted on it.
     pub async fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer<'_>> {
         self.write_request(path, body);
@@ -83,14 +88,7 @@ impl Connection {
     }
 
     async fn exchange(&mut self) -> io::Result<Head> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            closed => {
-                let stream = TcpStream::connect(&self.endpoint.address).await?;
-                stream.set_nodelay(true)?;
-                closed.insert(stream)
-            }
-        };
+        let stream = connected(&mut self.stream, &self.endpoint).await?;
         stream.write_all(&self.request).await?;
         self.answer.clear();
         loop {
@@ -113,6 +111,20 @@ impl Connection {
             if stream.read_buf(&mut self.answer).await? == 0 {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
             }
+        }
+    }
+}
+
+async fn connected<'a>(
+    stream: &'a mut Option<TcpStream>,
+    endpoint: &Endpoint,
+) -> io::Result<&'a mut TcpStream> {
+    match stream {
+        Some(stream) => Ok(stream),
+        closed => {
+            let stream = TcpStream::connect(&endpoint.address).await?;
+            stream.set_nodelay(true)?;
+            Ok(closed.insert(stream))
         }
     }
 }

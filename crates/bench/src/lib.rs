@@ -29,7 +29,7 @@ mod tickets;
 
 pub use error::BenchError;
 pub use options::{Attach, Crowd, Idle, Latency, Options, Scenario, Send, Server};
-pub use report::{IdleReport, LoadReport, Percentiles, Report, ServerCost};
+pub use report::{Broken, IdleReport, LoadReport, Percentiles, Report, ServerCost};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;

@@ -1,14 +1,16 @@
 use crate::clock::Clock;
 use crate::crowd::Gathering;
 use crate::error::BenchError;
+use crate::http1::Connection;
 use crate::ledger::Ledger;
 use crate::options::{Crowd, Latency, Send, Server};
 use crate::process::Usage;
 use crate::report::{LoadReport, Percentiles, ServerCost};
 use crate::rng::Rng;
 use crate::sender::Sender;
-use crate::target::Target;
+use crate::target::{Endpoint, Target};
 use crate::tickets::Tickets;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -81,11 +83,13 @@ pub async fn run(plan: &Plan, server: &Server) -> Result<LoadReport, BenchError>
         return Err(BenchError::Registration { lost: attendance.lost, wanted: plan.users, first });
     }
 
+    let connections = connect(plan, target.endpoint()).await?;
+
     let progress = tokio::task::spawn_local(show_progress(Rc::clone(&ledger), plan.sends));
     let before = target.usage()?;
     let own_before = Usage::own().unwrap_or_default();
     let start = clock.now();
-    send_all(plan, &gathering).await?;
+    send_all(plan, &gathering, connections).await?;
     let sent = clock.now();
     wait_for_receipts(&ledger, Duration::from_secs(u64::from(plan.crowd.silence))).await;
     let end = ledger.borrow().last_received_at.max(sent);
@@ -131,22 +135,41 @@ pub async fn run(plan: &Plan, server: &Server) -> Result<LoadReport, BenchError>
     })
 }
 
-async fn send_all(plan: &Plan, gathering: &Gathering) -> Result<(), BenchError> {
+/// Opens the senders' connections, so that no send pays for it.
+async fn connect(plan: &Plan, endpoint: &Rc<Endpoint>) -> Result<Vec<Connection>, BenchError> {
+    let open = |_| async {
+        let mut connection = Connection::new(Rc::clone(endpoint));
+        connection.open().await.map(|()| connection)
+    };
+    let opening =
+        stream::iter(0..plan.senders).map(open).buffer_unordered(usize::from(plan.crowd.connecting));
+    let opened: Result<Vec<_>, std::io::Error> = opening.try_collect().await;
+    opened.map_err(|error| BenchError::NotServing {
+        address: endpoint.address.clone(),
+        reason: error.to_string(),
+    })
+}
+
+async fn send_all(
+    plan: &Plan,
+    gathering: &Gathering,
+    connections: Vec<Connection>,
+) -> Result<(), BenchError> {
     let tickets = Rc::new(match plan.rate {
         Some(rate) => Tickets::paced(plan.sends, rate, gathering.clock).map_err(BenchError::Thread)?,
         None => Tickets::greedy(plan.sends, gathering.clock),
     });
     let mut senders = JoinSet::new();
-    for index in 0..plan.senders {
+    for (index, connection) in connections.into_iter().enumerate() {
         let sender = Sender {
-            endpoint: Rc::clone(&gathering.endpoint),
+            connection,
             tickets: Rc::clone(&tickets),
             ledger: Rc::clone(&gathering.ledger),
             clock: gathering.clock,
             prefix: Rc::clone(&gathering.prefix),
             users: plan.users,
             payload_bytes: usize::from(plan.payload_bytes),
-            rng: Rng::new(plan.seed.wrapping_mul(65_537).wrapping_add(u64::from(index))),
+            rng: Rng::new(plan.seed.wrapping_mul(65_537).wrapping_add(index as u64)),
         };
         senders.spawn_local(sender.run());
     }

@@ -3,7 +3,6 @@ use crate::http1::Connection;
 use crate::ledger::Ledger;
 use crate::payload::{self, Mark};
 use crate::rng::Rng;
-use crate::target::Endpoint;
 use crate::tickets::Tickets;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +12,7 @@ const GIVE_UP: u32 = 3;
 
 /// One keep-alive connection that sends as long as there are tickets.
 pub struct Sender {
-    pub endpoint: Rc<Endpoint>,
+    pub connection: Connection,
     pub tickets: Rc<Tickets>,
     pub ledger: Rc<RefCell<Ledger>>,
     pub clock: Clock,
@@ -25,7 +24,6 @@ pub struct Sender {
 
 impl Sender {
     pub async fn run(mut self) {
-        let mut connection = Connection::new(Rc::clone(&self.endpoint));
         let mut body = Vec::new();
         let mut unanswered = 0;
         while unanswered < GIVE_UP {
@@ -33,7 +31,7 @@ impl Sender {
             let user = self.rng.below(self.users);
             let mark = Mark { number: ticket.number, sent_at: ticket.start };
             payload::write(&mut body, self.payload_bytes, &self.prefix, user, mark);
-            let answer = connection.post("/v1/notifications", &body).await;
+            let answer = self.connection.post("/v1/notifications", &body).await;
             let mut ledger = self.ledger.borrow_mut();
             match answer {
                 Ok(answer) if answer.is_success() => {
