@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -55,6 +56,15 @@ pub(crate) struct Batch {
 const CLOSE: &str = "1";
 const NOOP: &str = "6";
 
+/// A client that closes its session sends one request for it while its next poll may be on another connection; for so
+/// long that one still finds the session.
+const CROSSING: Duration = Duration::from_secs(1);
+
+/// Who closed the session itself is not told so.
+fn last_packet(reason: CloseReason) -> &'static str {
+    if reason == CloseReason::TransportClosed { NOOP } else { CLOSE }
+}
+
 impl State {
     fn polling(&mut self) -> Result<&mut Polling, Refused> {
         if self.is_closed() {
@@ -102,14 +112,12 @@ impl State {
     ) -> Poll<Batch> {
         match self.life {
             Life::Closed(reason) => {
-                // Who closed the session itself is not told so.
-                let last = if reason == CloseReason::TransportClosed { NOOP } else { CLOSE };
-                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last) });
+                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last_packet(reason)) });
             }
             Life::Closing { reason, .. } => {
                 let frames = self.take_output(now, config, wakes);
                 self.finish(reason, wakes);
-                return Poll::Ready(Batch { frames, last: Some(CLOSE) });
+                return Poll::Ready(Batch { frames, last: Some(last_packet(reason)) });
             }
             Life::Open => {}
         }
@@ -159,6 +167,18 @@ impl State {
             self.finish(CloseReason::TransportClosed, wakes);
         }
         self.end_poll();
+    }
+
+    /// The client closes its transport.
+    pub(super) fn close_by_client(&mut self, now: Instant, wakes: &mut Wakes) {
+        let reason = CloseReason::TransportClosed;
+        if self.polling().is_ok_and(|polling| !polling.held) {
+            self.outbox.clear();
+            self.life = Life::Closing { reason, until: now + CROSSING };
+            self.wake_all(wakes);
+        } else {
+            self.finish(reason, wakes);
+        }
     }
 
     /// A POST came.

@@ -24,7 +24,7 @@ impl State {
         }
         let outcome = match packet {
             EnginePacket::Close => {
-                self.close(CloseReason::TransportClosed, now, config, wakes);
+                self.close_by_client(now, wakes);
                 Ok(None)
             }
             EnginePacket::Pong(_) => {

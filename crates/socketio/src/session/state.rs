@@ -344,7 +344,7 @@ impl State {
         self.wake_all(wakes);
     }
 
-    fn wake_all(&mut self, wakes: &mut Wakes) {
+    pub(super) fn wake_all(&mut self, wakes: &mut Wakes) {
         wakes.add(self.driver.take());
         wakes.add(self.recv.take());
         if let Some(polling) = &mut self.polling {
