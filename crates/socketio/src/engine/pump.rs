@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::packet::EnginePacket;
@@ -24,6 +27,8 @@ pub(super) struct Pump {
     session: Arc<Session>,
     ws: Ws,
     sleep: Pin<Box<Sleep>>,
+    /// What is left of a message that goes out in fragments.
+    rest: Bytes,
     /// Bytes handed to the websocket and not yet flushed.
     in_flight: usize,
     /// A ping is among them.
@@ -37,7 +42,16 @@ pub(super) struct Pump {
 impl Pump {
     pub(super) fn new(session: Arc<Session>, ws: Ws) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
-        Self { session, ws, sleep, in_flight: 0, ping: false, blocked: None, farewell: None }
+        Self {
+            session,
+            ws,
+            sleep,
+            rest: Bytes::new(),
+            in_flight: 0,
+            ping: false,
+            blocked: None,
+            farewell: None,
+        }
     }
 
     /// Writes what is queued, several frames at a time. Pending when all is written or no more can be.
@@ -49,16 +63,7 @@ impl Pump {
                     Poll::Ready(Err(error)) => return Poll::Ready(error),
                     Poll::Pending => break,
                 }
-                let Some(frame) = self.session.with(|state, _, _| state.next_frame()) else { break };
-                self.in_flight += frame.len();
-                let message = match frame {
-                    Frame::Text(text) => Message::Text(text),
-                    Frame::Binary(bytes) => Message::Binary(bytes),
-                    Frame::Ping => {
-                        self.ping = true;
-                        Message::text("2")
-                    }
-                };
+                let Some(message) = self.next_message() else { break };
                 if let Err(error) = Pin::new(&mut self.ws).start_send(message) {
                     return Poll::Ready(error);
                 }
@@ -79,6 +84,32 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// The next frame to write. A long message goes in fragments: the write buffer keeps the room of the longest frame
+    /// it ever held, and that for every connection.
+    fn next_message(&mut self) -> Option<Message> {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Some(self.fragment(rest, Data::Continue));
+        }
+        let frame = self.session.with(|state, _, _| state.next_frame())?;
+        Some(match frame {
+            Frame::Text(text) => self.fragment(text.into(), Data::Text),
+            Frame::Binary(bytes) => self.fragment(bytes, Data::Binary),
+            Frame::Ping => {
+                self.in_flight += 1;
+                self.ping = true;
+                Message::text("2")
+            }
+        })
+    }
+
+    fn fragment(&mut self, mut message: Bytes, kind: Data) -> Message {
+        let first = message.split_to(message.len().min(WRITE_BUFFER));
+        self.rest = message;
+        self.in_flight += first.len();
+        Message::Frame(WsFrame::message(first, OpCode::Data(kind), self.rest.is_empty()))
     }
 
     /// When blocked output has been stuck for too long.
@@ -126,7 +157,7 @@ impl Future for Pump {
             if let Poll::Ready(error) = this.poll_write(cx, now) {
                 return Poll::Ready(Self::ended(&error));
             }
-            if turn.closing && this.in_flight == 0 {
+            if turn.closing && this.in_flight == 0 && this.rest.is_empty() {
                 match Pin::new(&mut this.ws).poll_close(cx) {
                     Poll::Ready(Ok(())) => {
                         this.farewell.get_or_insert(now + FAREWELL);

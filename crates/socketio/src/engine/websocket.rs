@@ -18,8 +18,8 @@ use crate::{CloseReason, Config};
 
 pub(super) type Ws = WebSocketStream<Meter<TokioIo<Upgraded>>>;
 
-/// Frames are gathered up to about this many bytes for one write. Also what a connection's write buffer keeps, at
-/// least, once it was used.
+/// Frames are gathered up to about this many bytes for one write, and none is longer: a connection's write buffer
+/// keeps the room it once needed, which is then at most twice this.
 pub(super) const WRITE_BUFFER: usize = 4_096;
 
 /// Every connection has one, so it is small; it grows for a large frame.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::Socket;
 use crate::packet::{self, AckId, Packet};
@@ -17,6 +16,13 @@ use crate::{AckError, SendError};
 struct Asked<'a> {
     session: &'a Session,
     id: AckId,
+}
+
+impl Asked<'_> {
+    async fn answer(self, timeout: Duration) -> Result<Answer, AckError> {
+        let answer = poll_fn(|cx| self.session.with(|state, _, _| state.poll_answer(self.id, cx.waker())));
+        tokio::time::timeout(timeout, answer).await.map_err(|_| AckError::Timeout)?
+    }
 }
 
 impl Drop for Asked<'_> {
@@ -55,7 +61,7 @@ impl Socket {
             SendError::Full => AckError::Full,
             SendError::Encode(error) => AckError::Encode(error),
         })?;
-        let answer = poll_fn(|cx| session.with(|state, _, _| state.poll_answer(asked.id, cx.waker())));
-        tokio::time::timeout_at(Instant::now() + timeout, answer).await.map_err(|_| AckError::Timeout)?
+        // Boxed: a handler's future would otherwise keep room for the timer in every idle socket.
+        Box::pin(asked.answer(timeout)).await
     }
 }
