@@ -1,2 +1,36 @@
-//! The tidings binary.
-fn main() {}
+//! The `tidings` binary.
+
+use std::process::ExitCode;
+use tidings::{bootstrap, cli, healthcheck, logging};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidings: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    match cli::parse()? {
+        cli::Task::Serve(config, strangers) => {
+            logging::start(&config)?;
+            for name in strangers {
+                tracing::warn!(name, "this is set, but it is no setting of Tidings; is it a typing mistake?");
+            }
+            runtime()?.block_on(bootstrap::run(*config))?;
+        }
+        cli::Task::ShowConfig(values) => cli::print(&cli::show(&values))?,
+        cli::Task::Healthcheck(config) => healthcheck::healthcheck(config.listen)?,
+        cli::Task::Bench(options) => {
+            runtime()?.block_on(tidings_bench::run(*options))?;
+        }
+    }
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

@@ -1,0 +1,143 @@
+//! Puts the parts together; the only file that names concrete backends.
+
+use crate::app::{App, Limits};
+use crate::config::Config;
+use crate::realtime::{Hub, SEND_BUFFER, STALL, serve_socket};
+use crate::{http, upkeep};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use thiserror::Error;
+use tidings_bus::{Bus, Listener, LocalBus};
+use tidings_domain::{Change, SystemClock};
+use tidings_socketio::{Origins, SocketIo};
+use tidings_store::{Observer, Store};
+use tidings_store_sqlite::{OpenError, Options, SqliteStore};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Why the server did not start; one sentence for the operator.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The process cannot be set up.
+    #[error("cannot start: {0}")]
+    Process(#[from] io::Error),
+}
+
+/// What a commit sets off: the news goes to the bus.
+struct Publisher(Arc<LocalBus>);
+
+impl Observer for Publisher {
+    fn committed(&self, change: Change) {
+        self.0.publish(Arc::new(change));
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let clock = Arc::new(SystemClock);
+    let bus = Arc::new(LocalBus::new());
+    let observer = Arc::new(Publisher(bus.clone()));
+    let (data_dir, for_store) = (config.data_dir.clone(), clock.clone());
+    let opening = move || SqliteStore::open(&data_dir, Options::default(), for_store, observer);
+    let store = Arc::new(tokio::task::spawn_blocking(opening).await.map_err(io::Error::other)??);
+
+    let hub = Hub::new(store.epoch().clone(), bus.clone());
+    let listening: Weak<dyn Listener> = Arc::downgrade(&(hub.clone() as Arc<dyn Listener>));
+    bus.listen(listening);
+
+    let app = Arc::new(App {
+        store,
+        hub,
+        clock,
+        origins: origins(&config),
+        limits: Limits {
+            body: config.max_body,
+            batch: config.max_batch,
+            sockets_per_user: config.max_sockets_per_user,
+            events_per_second: config.max_events_per_second,
+            register: config.register,
+        },
+        draining: CancellationToken::new(),
+    });
+    serve(app, listener, &config, asked_to_end()?).await
+}
+
+/// Serves on a bound listener until `shutdown` is set, then drains and closes the store.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let for_sockets = app.clone();
+    let sockets = SocketIo::new(socket_config(config, &app.origins), move |socket, connect| {
+        serve_socket(for_sockets.clone(), socket, connect)
+    });
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
+    let router = http::router(app.clone(), &sockets);
+    let stop_accepting = CancellationToken::new();
+    let serving =
+        tokio::spawn(http::serve(router, listener, config.handshake, stop_accepting.clone(), config.drain));
+
+    tracing::warn!(
+        "open mode: no key is configured, so anybody who reaches this address may read and send everything"
+    );
+    tracing::info!(url, "listening on {url}");
+
+    shutdown.cancelled().await;
+    tracing::info!(seconds = config.drain.as_secs(), "ending: sockets are closed over this time");
+    app.draining.cancel();
+    stop_accepting.cancel();
+    sockets.drain(config.drain).await;
+    let _ = serving.await;
+    app.store.close().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn asked_to_end() -> Result<CancellationToken, io::Error> {
+    let token = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let set = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        set.cancel();
+    });
+    Ok(token)
+}
+
+/// In open mode any loopback page may talk to the server, and `Host` must be loopback too, unless the operator has put
+/// the server on another address on purpose.
+fn origins(config: &Config) -> Origins {
+    let base = if config.listen.ip().is_loopback() { Origins::loopback() } else { Origins::same_origin() };
+    base.with(config.allowed_origins.iter().cloned())
+}
+
+fn socket_config(config: &Config, origins: &Origins) -> tidings_socketio::Config {
+    tidings_socketio::Config {
+        handshake_timeout: config.handshake,
+        max_packet_bytes: config.max_packet,
+        send_buffer_bytes: SEND_BUFFER,
+        stall_timeout: STALL,
+        origins: origins.clone(),
+        max_sockets: config.max_sockets,
+        max_sockets_per_address: config.max_sockets_per_address,
+        max_handshakes_per_second: config.max_handshakes_per_second,
+        limit_loopback: config.limit_loopback,
+        ..tidings_socketio::Config::default()
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line. Every setting is also a flag; the list is [`SETTINGS`].
+
+use crate::config::{Config, ConfigError, SETTINGS, Value, read_env_file, resolve, strangers};
+use clap::{Arg, ArgMatches, Args as _, Command};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What was asked for.
+pub enum Task {
+    /// Serve.
+    Serve(Box<Config>, Vec<String>),
+    /// Print the effective settings.
+    ShowConfig(Vec<Value>),
+    /// Ask a running server whether it is well.
+    Healthcheck(Box<Config>),
+    /// Load a running server and measure.
+    Bench(Box<tidings_bench::Options>),
+}
+
+fn command() -> Command {
+    let settings = SETTINGS.iter().map(|setting| {
+        let default = if setting.default.is_empty() {
+            String::new()
+        } else {
+            format!(" [default: {}]", setting.default)
+        };
+        let later = if setting.supported { "" } else { " (not in this version yet)" };
+        Arg::new(setting.env)
+            .long(setting.flag())
+            .value_name("VALUE")
+            .help(format!("{}{default}{later} [env: {}]", setting.help, setting.env))
+            .help_heading("Settings (flags over environment over .env over defaults)")
+            .hide_short_help(!setting.supported)
+            .global(true)
+    });
+    Command::new("tidings")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The real-time notification inbox: one binary with an embedded store. Alone, it serves.")
+        .args(settings)
+        .subcommand(Command::new("serve").about("Serve (the default)"))
+        .subcommand(Command::new("config").about("Print the effective settings, secrets hidden"))
+        .subcommand(
+            Command::new("healthcheck").about("Ask the server on PORT whether it is ready; exit 0 if it is"),
+        )
+        .subcommand(tidings_bench::Options::augment_args(
+            Command::new("bench").about("Load a server as clients do, and print what it reached"),
+        ))
+}
+
+/// Reads the command line, the environment and `.env`. Prints help and ends the process when that was asked for.
+pub fn parse() -> Result<Task, ConfigError> {
+    let matches = command().get_matches();
+    if let Some(("bench", bench)) = matches.subcommand() {
+        use clap::FromArgMatches as _;
+        let options = tidings_bench::Options::from_arg_matches(bench)
+            .map_err(|error| ConfigError(error.to_string()))?;
+        return Ok(Task::Bench(Box::new(options)));
+    }
+    let inner = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+    let file = read_env_file(Path::new(".env"))?;
+    let values = resolve(&flags(inner), |name| std::env::var(name).ok(), &file);
+    Ok(match matches.subcommand_name() {
+        Some("config") => Task::ShowConfig(values),
+        Some("healthcheck") => Task::Healthcheck(Box::new(Config::from_values(&values)?)),
+        _ => {
+            let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+            Task::Serve(Box::new(Config::from_values(&values)?), strangers(names, &file))
+        }
+    })
+}
+
+fn flags(matches: &ArgMatches) -> HashMap<&'static str, String> {
+    SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting.env, matches.get_one::<String>(setting.env)?.clone())))
+        .collect()
+}
+
+/// The effective settings as lines that could stand in a `.env`.
+pub fn show(values: &[Value]) -> String {
+    let mut out = String::new();
+    for Value { setting, text, origin } in values {
+        let shown = match (setting.secret, text.is_empty()) {
+            (true, false) => "(hidden)",
+            _ => text.as_str(),
+        };
+        out.push_str(&format!("{}={shown}  # {origin}\n", setting.env));
+    }
+    out
+}
+
+/// Writes to standard output; a closed pipe is no error worth a panic.
+pub fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    std::io::stdout().lock().write_all(text.as_bytes())
+}

@@ -1,0 +1,230 @@
+//! What an operator sets. [`Config::from_values`] makes typed values of the texts and refuses, by name, what cannot be.
+
+mod settings;
+mod source;
+
+pub use settings::{SETTINGS, Setting};
+pub use source::{Origin, Value, read_env_file, resolve, strangers};
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A setting that cannot be; one sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The effective settings, typed.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The embedded store's folder.
+    pub data_dir: PathBuf,
+    /// Origins of browser requests beside the server's own.
+    pub allowed_origins: Vec<String>,
+    /// How long notifications are kept.
+    pub retention: Duration,
+    /// How long SIGTERM may take.
+    pub drain: Duration,
+    /// To send a request's headers and to finish a handshake.
+    pub handshake: Duration,
+    /// To register a connected socket.
+    pub register: Duration,
+    /// One request, in bytes.
+    pub max_body: usize,
+    /// One batch, in bytes.
+    pub max_batch: usize,
+    /// One message or polling body on a socket, in bytes.
+    pub max_packet: usize,
+    /// Sockets in all; 0: no limit.
+    pub max_sockets: usize,
+    /// Sockets of one user; 0: no limit.
+    pub max_sockets_per_user: usize,
+    /// Sockets of one address; 0: no limit.
+    pub max_sockets_per_address: usize,
+    /// New sockets a second in all; 0: no limit.
+    pub max_handshakes_per_second: u32,
+    /// Events a second from one socket; 0: no limit.
+    pub max_events_per_second: u32,
+    /// Whether limits by address also hold for loopback.
+    pub limit_loopback: bool,
+    /// What is logged.
+    pub log: String,
+    /// Whether the log is for machines.
+    pub log_json: bool,
+}
+
+impl Config {
+    /// Types the values.
+    pub fn from_values(values: &[Value]) -> Result<Self, ConfigError> {
+        if let Some(value) =
+            values.iter().find(|value| !value.setting.supported && value.origin != Origin::Default)
+        {
+            return Err(unsupported(value));
+        }
+        let bind: Option<IpAddr> = optional(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?;
+        let allow_open: bool = truth(values, "TIDINGS_ALLOW_OPEN")?;
+        let ip = bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if !ip.is_loopback() && !allow_open {
+            return Err(ConfigError(format!(
+                "TIDINGS_BIND={ip} would let anybody who reaches this machine read and send everything, since no API key \
+                 is configured; set TIDINGS_ALLOW_OPEN=true if that is what you want"
+            )));
+        }
+        let log_format = text(values, "TIDINGS_LOG_FORMAT");
+        Ok(Self {
+            listen: SocketAddr::new(ip, required(values, "PORT", "a port from 0 to 65535")?),
+            data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
+            allowed_origins: origins(values)?,
+            retention: Duration::from_secs(
+                86_400 * u64::from(number_from_1::<u32>(values, "TIDINGS_RETENTION_DAYS")?.min(36_500)),
+            ),
+            drain: seconds(values, "TIDINGS_DRAIN_SECONDS")?,
+            handshake: seconds(values, "TIDINGS_HANDSHAKE_SECONDS")?.max(Duration::from_secs(1)),
+            register: seconds(values, "TIDINGS_REGISTER_SECONDS")?.max(Duration::from_secs(1)),
+            max_body: number_from_1(values, "TIDINGS_MAX_BODY_BYTES")?,
+            max_batch: number_from_1(values, "TIDINGS_MAX_BATCH_BYTES")?,
+            max_packet: number_from_1(values, "TIDINGS_MAX_PACKET_BYTES")?,
+            max_sockets: required(values, "TIDINGS_MAX_SOCKETS", WHOLE)?,
+            max_sockets_per_user: required(values, "TIDINGS_MAX_SOCKETS_PER_USER", WHOLE)?,
+            max_sockets_per_address: required(values, "TIDINGS_MAX_SOCKETS_PER_ADDRESS", WHOLE)?,
+            max_handshakes_per_second: required(values, "TIDINGS_MAX_HANDSHAKES_PER_SECOND", WHOLE)?,
+            max_events_per_second: required(values, "TIDINGS_MAX_EVENTS_PER_SECOND", WHOLE)?,
+            limit_loopback: truth(values, "TIDINGS_LIMIT_LOOPBACK")?,
+            log: text(values, "TIDINGS_LOG").to_owned(),
+            log_json: match log_format {
+                "text" => false,
+                "json" => true,
+                _ => return Err(wrong(find(values, "TIDINGS_LOG_FORMAT"), "text or json")),
+            },
+        })
+    }
+}
+
+const WHOLE: &str = "a whole number from 0";
+
+fn unsupported(value: &Value) -> ConfigError {
+    let Value { setting, origin, .. } = value;
+    ConfigError(match setting.env {
+        "MONGODB_URI" => format!(
+            "MONGODB_URI is set ({origin}), but this version cannot store in MongoDB yet; unset it (an empty MONGODB_URI= \
+             will do) to use the embedded store in TIDINGS_DATA_DIR"
+        ),
+        name => format!(
+            "{name} is set ({origin}), but this version does not support it yet; unset it, so that nobody relies on it"
+        ),
+    })
+}
+
+fn find<'a>(values: &'a [Value], env: &str) -> Option<&'a Value> {
+    values.iter().find(|value| value.setting.env == env)
+}
+
+fn text<'a>(values: &'a [Value], env: &str) -> &'a str {
+    find(values, env).map_or("", |value| value.text.as_str())
+}
+
+fn wrong(value: Option<&Value>, expected: &str) -> ConfigError {
+    match value {
+        Some(Value { setting, text, origin }) => {
+            let shown = if setting.secret { "its value".to_owned() } else { format!("{text:?}") };
+            ConfigError(format!("{} ({origin}): {shown} is not {expected}", setting.env))
+        }
+        None => ConfigError(format!("a setting is missing; it must be {expected}")),
+    }
+}
+
+fn optional<T: FromStr>(values: &[Value], env: &str, expected: &str) -> Result<Option<T>, ConfigError> {
+    match text(values, env) {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| wrong(find(values, env), expected)),
+    }
+}
+
+fn required<T: FromStr>(values: &[Value], env: &str, expected: &str) -> Result<T, ConfigError> {
+    optional(values, env, expected)?.ok_or_else(|| wrong(find(values, env), expected))
+}
+
+fn number_from_1<T: FromStr + PartialOrd + From<u8>>(values: &[Value], env: &str) -> Result<T, ConfigError> {
+    const EXPECTED: &str = "a whole number from 1";
+    let number: T = required(values, env, EXPECTED)?;
+    if number < T::from(1) { Err(wrong(find(values, env), EXPECTED)) } else { Ok(number) }
+}
+
+fn seconds(values: &[Value], env: &str) -> Result<Duration, ConfigError> {
+    Ok(Duration::from_secs(u64::from(required::<u32>(values, env, "a whole number of seconds")?)))
+}
+
+fn truth(values: &[Value], env: &str) -> Result<bool, ConfigError> {
+    match text(values, env) {
+        "true" | "1" | "yes" => Ok(true),
+        "" | "false" | "0" | "no" => Ok(false),
+        _ => Err(wrong(find(values, env), "true or false")),
+    }
+}
+
+fn origins(values: &[Value]) -> Result<Vec<String>, ConfigError> {
+    let parts =
+        text(values, "TIDINGS_ALLOWED_ORIGINS").split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let part = part.trim_end_matches('/').to_ascii_lowercase();
+            let host = part.strip_prefix("https://").or_else(|| part.strip_prefix("http://"));
+            if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', ' '])) {
+                Ok(part)
+            } else {
+                Err(wrong(
+                    find(values, "TIDINGS_ALLOWED_ORIGINS"),
+                    "a list of origins like https://app.example.com",
+                ))
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let given: HashMap<String, String> =
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::from_values(&resolve(&HashMap::new(), |name| given.get(name).cloned(), &HashMap::new()))
+    }
+
+    #[test]
+    fn the_defaults_are_loopback_and_3000() {
+        assert_eq!(config(&[]).unwrap().listen.to_string(), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        for (name, value) in [
+            ("PORT", "abc"),
+            ("PORT", "70000"),
+            ("TIDINGS_BIND", "localhost:1"),
+            ("TIDINGS_BIND", "0.0.0.0"),
+            ("TIDINGS_MAX_BODY_BYTES", "0"),
+            ("TIDINGS_MAX_SOCKETS", "-1"),
+            ("TIDINGS_LIMIT_LOOPBACK", "maybe"),
+            ("TIDINGS_LOG_FORMAT", "xml"),
+            ("TIDINGS_ALLOWED_ORIGINS", "app.example.com"),
+            ("MONGODB_URI", "mongodb://localhost:27017/notifications"),
+            ("TIDINGS_API_KEYS", "k"),
+        ] {
+            let error = config(&[(name, value)]).unwrap_err();
+            assert!(error.0.contains(name), "{name}: {error}");
+        }
+        assert!(!config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
+    }
+
+    #[test]
+    fn the_open_may_be_wanted() {
+        let config = config(&[("TIDINGS_BIND", "0.0.0.0"), ("TIDINGS_ALLOW_OPEN", "true")]).unwrap();
+        assert!(!config.listen.ip().is_loopback());
+    }
+}

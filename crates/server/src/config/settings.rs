@@ -1,0 +1,81 @@
+//! Every setting, once: its name, its default, and what it is for. The flags, the help, `tidings config` and the table in
+//! `docs/configuration.md` are made from this list.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The environment variable.
+    pub env: &'static str,
+    /// What holds when nothing is set; empty: unset.
+    pub default: &'static str,
+    /// One line for people.
+    pub help: &'static str,
+    /// Never shown.
+    pub secret: bool,
+    /// Whether this version does what it promises. A setting that would be ignored is refused at start instead: somebody
+    /// believes that it protects them.
+    pub supported: bool,
+}
+
+impl Setting {
+    /// The flag: `--data-dir` for `TIDINGS_DATA_DIR`.
+    pub fn flag(&self) -> String {
+        self.env.trim_start_matches("TIDINGS_").to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+const fn setting(env: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { env, default, help, secret: false, supported: true }
+}
+
+const fn later(env: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { env, default, help, secret: false, supported: false }
+}
+
+const fn secret_later(env: &'static str, help: &'static str) -> Setting {
+    Setting { env, default: "", help, secret: true, supported: false }
+}
+
+/// All settings, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    setting("PORT", "3000", "The port to listen on; 0 takes a free one"),
+    setting("TIDINGS_BIND", "", "The address to listen on [default: 127.0.0.1 in open mode, else 0.0.0.0]"),
+    Setting { secret: true, ..later("MONGODB_URI", "", "MongoDB as the store; unset: the embedded one") },
+    setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
+    Setting { secret: true, ..later("REDIS_URL", "", "Redis, to run several nodes as one") },
+    secret_later("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
+    secret_later("TIDINGS_JWT_SECRET", "The secret of HS256 user tokens"),
+    later("TIDINGS_JWT_PUBLIC_KEY_FILE", "", "The public key of user tokens"),
+    later("TIDINGS_JWKS_URL", "", "Where the public keys of user tokens are published"),
+    later("TIDINGS_JWT_AUDIENCE", "", "The audience a user token must name"),
+    later("TIDINGS_JWT_ISSUER", "", "The issuer a user token must name"),
+    setting(
+        "TIDINGS_ALLOWED_ORIGINS",
+        "",
+        "Origins of browser requests beside the server's own, comma-separated",
+    ),
+    setting("TIDINGS_ALLOW_OPEN", "false", "Listen beyond loopback although anybody may do anything"),
+    setting("TIDINGS_RETENTION_DAYS", "90", "How long notifications are kept, in days"),
+    setting("TIDINGS_DRAIN_SECONDS", "10", "How long SIGTERM may take, in seconds"),
+    setting(
+        "TIDINGS_HANDSHAKE_SECONDS",
+        "10",
+        "To send a request's headers and to finish a handshake, in seconds",
+    ),
+    setting("TIDINGS_REGISTER_SECONDS", "60", "To register a connected socket, in seconds"),
+    setting("TIDINGS_MAX_BODY_BYTES", "262144", "One request"),
+    setting("TIDINGS_MAX_BATCH_BYTES", "4194304", "One batch"),
+    setting("TIDINGS_MAX_PACKET_BYTES", "65536", "One message or polling body on a socket"),
+    setting("TIDINGS_MAX_SOCKETS", "100000", "Sockets in all; 0: no limit"),
+    setting("TIDINGS_MAX_SOCKETS_PER_USER", "100", "Sockets of one user; 0: no limit"),
+    setting("TIDINGS_MAX_SOCKETS_PER_ADDRESS", "1000", "Sockets of one address; 0: no limit"),
+    setting("TIDINGS_MAX_HANDSHAKES_PER_SECOND", "0", "New sockets a second in all; 0: no limit"),
+    setting("TIDINGS_MAX_EVENTS_PER_SECOND", "100", "Events a second from one socket; 0: no limit"),
+    later("TIDINGS_MAX_REQUESTS_PER_SECOND", "0", "Requests a second from one key or address; 0: no limit"),
+    later("TIDINGS_TRUSTED_PROXIES", "", "Addresses whose X-Forwarded-For counts, comma-separated"),
+    setting("TIDINGS_LIMIT_LOOPBACK", "false", "Whether limits by address also hold for loopback"),
+    later("TIDINGS_TLS_CERT_FILE", "", "The certificate, for TLS by the server itself"),
+    later("TIDINGS_TLS_KEY_FILE", "", "The certificate's key"),
+    setting("TIDINGS_LOG", "info", "What is logged: error, warn, info, debug, trace, or a filter by target"),
+    setting("TIDINGS_LOG_FORMAT", "text", "text or json"),
+];

@@ -1,0 +1,16 @@
+//! What strangers send, made into values of the domain or refused with every field that is wrong. HTTP and Socket.IO share
+//! these readers, so that both hold a body to the same rules.
+
+mod attach;
+mod fields;
+mod json;
+mod mark;
+mod notification;
+mod query;
+
+pub use attach::{Attach, GivenCursor};
+pub use fields::{Fields, Unknown};
+pub use json::{Malformed, check as check_json};
+pub use mark::{read_ack, read_mark, read_sync};
+pub use notification::{Draft, Refused, read_batch, read_edit, read_original, read_send};
+pub use query::{Query, page_cursor};

@@ -1,0 +1,13 @@
+//! Tidings: the real-time notification inbox. `bootstrap` puts the parts together, `http` takes what is sent, `realtime`
+//! brings it to the devices.
+
+pub mod app;
+pub mod bootstrap;
+pub mod cli;
+pub mod config;
+pub mod healthcheck;
+mod http;
+mod input;
+pub mod logging;
+pub mod realtime;
+mod upkeep;

@@ -1,0 +1,104 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tidings_domain::{DeviceId, Revision, UserId};
+use tidings_socketio::AckId;
+use tidings_store::{Store, StoreError};
+
+type Running = Pin<Box<dyn Future<Output = Result<Revision, StoreError>> + Send>>;
+
+/// How many callbacks may wait for one acknowledgement to be stored.
+const CALLBACKS: usize = 64;
+
+/// Stores what a device confirmed, one write at a time: what comes meanwhile is merged, since acknowledgements are
+/// cumulative. A busy device so costs a write a round trip, not a write a notification.
+pub struct Acker {
+    store: Arc<dyn Store>,
+    user: UserId,
+    device: DeviceId,
+    running: Option<(Running, Wanted)>,
+    next: Option<Wanted>,
+}
+
+struct Wanted {
+    after: Revision,
+    up_to: Revision,
+    callbacks: Vec<AckId>,
+}
+
+/// What became of one write, and who waits to hear of it.
+pub struct Done {
+    /// What the device has confirmed now.
+    pub result: Result<Revision, StoreError>,
+    /// Who waits.
+    pub callbacks: Vec<AckId>,
+}
+
+impl Acker {
+    /// For one attached device.
+    pub fn new(store: Arc<dyn Store>, user: UserId, device: DeviceId) -> Self {
+        Self { store, user, device, running: None, next: None }
+    }
+
+    /// What is above `after` and up to `up_to` has arrived.
+    pub fn confirm(&mut self, after: Revision, up_to: Revision, callback: Option<AckId>) {
+        let next = self.next.get_or_insert_with(|| Wanted { after, up_to, callbacks: Vec::new() });
+        next.after = next.after.min(after);
+        next.up_to = next.up_to.max(up_to);
+        next.callbacks.extend(callback);
+        self.start();
+    }
+
+    fn start(&mut self) {
+        if self.running.is_none()
+            && let Some(wanted) = self.next.take()
+        {
+            let (store, user, device) = (self.store.clone(), self.user.clone(), self.device.clone());
+            let (after, up_to) = (wanted.after, wanted.up_to);
+            let write = async move { store.acknowledge(&user, Some(&device), after, up_to).await };
+            self.running = Some((Box::pin(write), wanted));
+        }
+    }
+
+    /// Whether it can take more callbacks.
+    pub fn has_room(&self) -> bool {
+        self.next.as_ref().is_none_or(|next| next.callbacks.len() < CALLBACKS)
+    }
+
+    /// Waits for the write under way; forever when there is none. Safe to drop while it waits.
+    pub async fn done(&mut self) -> Done {
+        let Some((write, _)) = &mut self.running else { return std::future::pending().await };
+        let result = write.await;
+        let callbacks =
+            self.running.take().map(|(_, wanted)| self.settle(wanted, &result)).unwrap_or_default();
+        Done { result, callbacks }
+    }
+
+    fn settle(&mut self, wanted: Wanted, result: &Result<Revision, StoreError>) -> Vec<AckId> {
+        match result {
+            Err(StoreError::Unavailable(_)) => {
+                // It did arrive: said again with the next one. Not at once, which would be a hot loop.
+                let next = self.next.get_or_insert_with(|| Wanted { callbacks: Vec::new(), ..wanted });
+                next.after = next.after.min(wanted.after);
+                next.up_to = next.up_to.max(wanted.up_to);
+                // Whoever asked since then is owed an answer of his own.
+                if !next.callbacks.is_empty() {
+                    self.start();
+                }
+            }
+            _ => self.start(),
+        }
+        wanted.callbacks
+    }
+
+    /// Stores what is left, when the device has gone.
+    pub async fn finish(mut self) {
+        self.start();
+        while self.running.is_some() {
+            let done = self.done().await;
+            if done.result.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+use crate::realtime::Frame;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidings_domain::{DeviceId, Revision};
+use tokio::sync::Notify;
+
+/// The bounds of one user's ring of encoded frames. A reader that falls behind them reads from the store.
+const RING_FRAMES: usize = 64;
+const RING_BYTES: usize = 256 * 1024;
+
+/// What one user's readers on this node share: how far the log has come, and the newest frames, encoded once. A frame
+/// is dropped as soon as every reader took it, so that an idle user's ring is empty.
+#[derive(Debug, Default)]
+pub struct Feed {
+    state: Mutex<State>,
+    /// Woken when `head` has moved.
+    pub news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    head: Revision,
+    ring: VecDeque<Arc<Frame>>,
+    bytes: usize,
+    readers: Vec<Reader>,
+    next_reader: u64,
+}
+
+#[derive(Debug)]
+struct Reader {
+    key: u64,
+    /// Everything up to here was taken. `None`: has not begun, and holds nothing back.
+    cursor: Option<Revision>,
+    device: DeviceId,
+    transport: &'static str,
+}
+
+/// What a reader finds above its cursor.
+#[derive(Debug)]
+pub enum Taken {
+    /// Nothing.
+    Nothing,
+    /// These, without a hole; perhaps not all.
+    Frames(Vec<Arc<Frame>>),
+    /// Something that the ring does not hold.
+    InStore,
+}
+
+impl Feed {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between any two statements below: a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader joins; it is a device that is online.
+    pub fn join(&self, device: DeviceId, transport: &'static str) -> u64 {
+        let mut state = self.lock();
+        let key = state.next_reader;
+        state.next_reader += 1;
+        state.readers.push(Reader { key, cursor: None, device, transport });
+        key
+    }
+
+    /// A reader leaves. Returns how many are left.
+    pub fn leave(&self, key: u64) -> usize {
+        let mut state = self.lock();
+        state.readers.retain(|reader| reader.key != key);
+        state.trim();
+        state.readers.len()
+    }
+
+    /// How far the log has come, as far as was heard.
+    pub fn head(&self) -> Revision {
+        self.lock().head
+    }
+
+    /// How many readers there are.
+    pub fn readers(&self) -> usize {
+        self.lock().readers.len()
+    }
+
+    /// The devices that are online here, with how they came.
+    pub fn online(&self) -> Vec<(DeviceId, &'static str)> {
+        self.lock().readers.iter().map(|reader| (reader.device.clone(), reader.transport)).collect()
+    }
+
+    /// The log has come at least this far; readers that are behind look.
+    pub fn raise(&self, head: Revision) {
+        let mut state = self.lock();
+        if head > state.head {
+            state.head = head;
+            drop(state);
+            self.news.notify_waiters();
+        }
+    }
+
+    /// A fresh frame, in any order and any number of times: what does not continue the ring is not kept, since the
+    /// store has it.
+    pub fn push(&self, frame: Frame) {
+        let mut state = self.lock();
+        match state.ring.back().map(|last| last.rev) {
+            Some(last) if frame.rev <= last => return,
+            // A hole: what is before it is of no use to those who come to it.
+            Some(last) if frame.prev != last => state.clear(),
+            _ => {}
+        }
+        let rev = frame.rev;
+        state.bytes += frame.packet.len();
+        state.ring.push_back(Arc::new(frame));
+        state.bound();
+        state.head = state.head.max(rev);
+        drop(state);
+        self.news.notify_waiters();
+    }
+
+    /// What lies above `cursor`, at most `frames` of at most `bytes` in all (but at least one). The reader has then
+    /// taken it.
+    pub fn take(&self, key: u64, cursor: Revision, frames: usize, bytes: usize) -> Taken {
+        let mut state = self.lock();
+        let mut at = cursor;
+        let mut taken = Vec::new();
+        let mut size = 0;
+        let start = state.ring.partition_point(|frame| frame.rev <= cursor);
+        for frame in state.ring.iter().skip(start) {
+            if frame.prev != at
+                || taken.len() >= frames
+                || (!taken.is_empty() && size + frame.packet.len() > bytes)
+            {
+                break;
+            }
+            at = frame.rev;
+            size += frame.packet.len();
+            taken.push(frame.clone());
+        }
+        let behind = state.head > at;
+        state.reached(key, at);
+        match taken.is_empty() {
+            false => Taken::Frames(taken),
+            true if behind => Taken::InStore,
+            true => Taken::Nothing,
+        }
+    }
+
+    /// The reader has got everything up to `cursor` otherwise.
+    pub fn reached(&self, key: u64, cursor: Revision) {
+        self.lock().reached(key, cursor);
+    }
+}
+
+impl State {
+    fn reached(&mut self, key: u64, cursor: Revision) {
+        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.key == key) {
+            reader.cursor = Some(cursor);
+        }
+        self.trim();
+    }
+
+    /// Drops what every reader has taken.
+    fn trim(&mut self) {
+        let taken = self.readers.iter().filter_map(|reader| reader.cursor).min().unwrap_or(Revision::MAX);
+        while self.ring.front().is_some_and(|frame| frame.rev <= taken) {
+            self.drop_front();
+        }
+        if self.ring.is_empty() && self.ring.capacity() > 8 {
+            self.ring = VecDeque::new();
+        }
+    }
+
+    /// Drops the oldest until the ring is within its bounds; its newest frame may stay alone past them.
+    fn bound(&mut self) {
+        while self.ring.len() > 1 && (self.ring.len() > RING_FRAMES || self.bytes > RING_BYTES) {
+            self.drop_front();
+        }
+    }
+
+    fn drop_front(&mut self) {
+        if let Some(frame) = self.ring.pop_front() {
+            self.bytes -= frame.packet.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ring.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidings_socketio::Packet;
+
+    fn frame(rev: Revision) -> Frame {
+        Frame { prev: rev - 1, rev, items: 1, packet: Packet::event("e", &(rev,)).unwrap() }
+    }
+
+    fn feed() -> (Feed, u64) {
+        let feed = Feed::default();
+        let key = feed.join(DeviceId::new("d").unwrap(), "websocket");
+        feed.reached(key, 0);
+        (feed, key)
+    }
+
+    fn revs(taken: Taken) -> Vec<Revision> {
+        match taken {
+            Taken::Frames(frames) => frames.iter().map(|frame| frame.rev).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_continues_is_taken_in_order_and_then_dropped() {
+        let (feed, key) = feed();
+        (1..=3).for_each(|rev| feed.push(frame(rev)));
+        assert_eq!(revs(feed.take(key, 0, 2, usize::MAX)), [1, 2]);
+        assert_eq!(revs(feed.take(key, 2, 64, usize::MAX)), [3]);
+        assert!(matches!(feed.take(key, 3, 64, usize::MAX), Taken::Nothing));
+        assert!(feed.lock().ring.is_empty());
+    }
+
+    #[test]
+    fn a_hole_is_read_from_the_store() {
+        let (feed, key) = feed();
+        feed.push(frame(1));
+        feed.push(frame(3));
+        assert!(matches!(feed.take(key, 0, 64, usize::MAX), Taken::InStore));
+        assert_eq!(revs(feed.take(key, 2, 64, usize::MAX)), [3]);
+    }
+
+    #[test]
+    fn doubled_and_late_frames_are_not_kept() {
+        let (feed, key) = feed();
+        for rev in [1, 2, 2, 1, 3] {
+            feed.push(frame(rev));
+        }
+        assert_eq!(revs(feed.take(key, 0, 64, usize::MAX)), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_ring_is_bounded_for_a_reader_that_does_not_take() {
+        let (feed, key) = feed();
+        (1..=1000).for_each(|rev| feed.push(frame(rev)));
+        assert_eq!(feed.lock().ring.len(), RING_FRAMES);
+        assert!(matches!(feed.take(key, 0, 64, usize::MAX), Taken::InStore));
+    }
+
+    #[test]
+    fn a_raised_head_without_frames_is_in_the_store() {
+        let (feed, key) = feed();
+        feed.raise(5);
+        assert!(matches!(feed.take(key, 4, 64, usize::MAX), Taken::InStore));
+        assert!(matches!(feed.take(key, 5, 64, usize::MAX), Taken::Nothing));
+    }
+
+    #[test]
+    fn bytes_bound_a_take_but_one_frame_always_passes() {
+        let (feed, key) = feed();
+        (1..=3).for_each(|rev| feed.push(frame(rev)));
+        assert_eq!(revs(feed.take(key, 0, 64, 1)), [1]);
+    }
+}

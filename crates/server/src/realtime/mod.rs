@@ -1,0 +1,22 @@
+//! From a commit to a device. The store is a numbered log per user, and every attached device is a reader with a cursor:
+//! a commit wakes the user's readers (`hub`, `feed`), each reads what is above its cursor (`pump`) and writes it to its
+//! socket (`session`) or stream (`stream`). What a change looks like on the wire is in `frame`; how a device's start is
+//! found is in `attach`.
+
+mod acker;
+mod attach;
+mod commands;
+mod feed;
+mod frame;
+mod hub;
+mod pump;
+mod session;
+mod stream;
+mod window;
+
+pub use attach::{AttachError, Attached, Given, attach, check_reach};
+pub use frame::Frame;
+pub use hub::{Hub, Seat};
+pub use pump::{Pump, Served};
+pub use session::{SEND_BUFFER, STALL, serve_socket};
+pub use stream::event_stream;

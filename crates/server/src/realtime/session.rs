@@ -1,0 +1,338 @@
+//! One socket: it attaches, is served by its pump, and says what arrived and what was read. One future is the socket's
+//! whole life, and the only one that writes to it.
+
+use crate::app::App;
+use crate::input::{Attach, GivenCursor};
+use crate::realtime::acker::{Acker, Done};
+use crate::realtime::attach::{AttachError, Attached, Given, Ready, attach};
+use crate::realtime::commands::{self, RateGate};
+use crate::realtime::window::Window;
+use crate::realtime::{Frame, Served};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tidings_domain::{DeviceId, Mode, Revision, Start, UserId};
+use tidings_socketio::{Close, Connect, Incoming, Packet, Position, SendError, Socket, Transport};
+use tidings_store::{Resync, StoreError};
+use tokio::time::Instant;
+
+/// A reader that makes no progress for so long is disconnected, and resumes when it returns.
+pub const STALL: Duration = Duration::from_secs(15);
+
+/// How long what was written may wait for a proof that it arrived; the contract grants 2 s.
+const PROOF: Duration = Duration::from_millis(500);
+
+/// What the socket layer may queue: the window and some callbacks.
+pub const SEND_BUFFER: usize = 320 * 1024;
+
+/// One socket's state.
+pub struct Session {
+    pub(super) app: Arc<App>,
+    pub(super) socket: Socket,
+    pid: String,
+    since: Instant,
+    pub(super) gate: RateGate,
+    pub(super) attached: Option<Box<Reading>>,
+}
+
+/// What a socket has while it is attached.
+pub struct Reading {
+    pub(super) attached: Attached,
+    /// Whether the client confirms by `ack_notifications`.
+    pub(super) acks: bool,
+    pub(super) acker: Acker,
+    window: Window,
+    /// The transport proved that everything up to here arrived, of what was written since the start.
+    proven: Revision,
+}
+
+/// Why a socket ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It is gone.
+    Gone,
+    /// It is closed by us; official clients come back by themselves.
+    Close,
+}
+
+enum Happened {
+    Incoming(Option<Incoming>),
+    Acknowledged(Done),
+    Served(Served),
+    Overdue,
+}
+
+/// Serves one socket from its CONNECT to its end.
+pub async fn serve_socket(app: Arc<App>, socket: Socket, connect: Connect) {
+    let mut session = match Box::pin(Session::open(app, socket, connect)).await {
+        Some(session) => session,
+        None => return,
+    };
+    let end = session.run().await;
+    if let Some(reading) = session.attached.take() {
+        let Reading { attached, acker, .. } = *reading;
+        // Offline first; then what it confirmed is stored, whoever is gone.
+        drop(attached);
+        Box::pin(acker.finish()).await;
+    }
+    if end == End::Close {
+        session.socket.close(Close::Transport);
+    }
+}
+
+impl Session {
+    /// Answers the CONNECT, and attaches when it says for whom. `None`: refused or gone.
+    async fn open(app: Arc<App>, socket: Socket, connect: Connect) -> Option<Self> {
+        let auth = connect.auth.as_ref().map_or("{}", |auth| auth.get());
+        let attach = match crate::input::check_json(auth.as_bytes())
+            .map_err(Into::into)
+            .and_then(|()| Attach::from_auth(auth))
+        {
+            Ok(attach) => attach,
+            Err(refused) => {
+                socket.refuse("invalid auth", Some(&commands::Failure::from(refused)));
+                return None;
+            }
+        };
+        let known = match &attach.pid {
+            None => None,
+            Some(pid) => match app.store.registration(pid).await {
+                Ok(known) => known,
+                Err(error) => {
+                    // A refusal would end an official client for good; closed, it comes back.
+                    tracing::warn!(%error, "a returning socket cannot be served now");
+                    socket.close(Close::Transport);
+                    return None;
+                }
+            },
+        };
+        if attach.token.is_some() && attach.user_id.is_none() {
+            let failure =
+                commands::Failure::new("unauthorized", "this server has no key to check a token with");
+            socket.refuse("unauthorized", Some(&failure));
+            return None;
+        }
+        let pid = match (&attach.pid, &known) {
+            (Some(pid), Some(_)) => pid.clone(),
+            _ => uuid::Uuid::new_v4().simple().to_string(),
+        };
+        let gate = RateGate::new(app.limits.events_per_second);
+        let mut session = Self { app, socket, pid, since: Instant::now(), gate, attached: None };
+        let user = attach.user_id.clone().or_else(|| known.as_ref().map(|(user, _)| user.clone()));
+        let Some(user) = user else {
+            session.socket.accept(Some(&session.pid)).ok()?;
+            return Some(session);
+        };
+
+        // The offset belongs to the registration that the pid names; for another user it means nothing.
+        let returns = known.filter(|(registered, _)| *registered == user);
+        let attach = Attach { offset: attach.offset.filter(|_| returns.is_some()), ..attach };
+        let device = attach.device_id.clone().or(returns.map(|(_, device)| device));
+        match session.attach(user, device, &attach).await {
+            Ok(ready) => {
+                session.socket.accept(Some(&session.pid)).ok()?;
+                session.announce(&ready).ok()?;
+                Some(session)
+            }
+            Err(error @ AttachError::Crowded) => {
+                session.socket.refuse("too many sockets", Some(&commands::Failure::from(error)));
+                None
+            }
+            Err(AttachError::Store(error)) => {
+                tracing::warn!(%error, "a socket cannot be attached now");
+                session.socket.close(Close::Transport);
+                None
+            }
+        }
+    }
+
+    /// Attaches to a user's inbox, in place of what it was attached to.
+    pub(super) async fn attach(
+        &mut self,
+        user: UserId,
+        device: Option<DeviceId>,
+        attach_as: &Attach,
+    ) -> Result<Ready, AttachError> {
+        self.detach().await;
+        let device = match device {
+            Some(device) => device,
+            // A pid is a UUID, which keeps a device's limits.
+            None => DeviceId::new(&self.pid).map_err(|error| StoreError::Unavailable(error.to_string()))?,
+        };
+        let given = Given {
+            user: user.clone(),
+            device: device.clone(),
+            pid: Some(self.pid.clone()),
+            cursor: self.furthest(attach_as),
+            transport: match self.socket.transport() {
+                Transport::Polling => "polling",
+                Transport::Websocket => "websocket",
+            },
+        };
+        let attached = attach(&self.app, given).await?;
+        let ready = attached.ready(self.app.store.epoch());
+        let proven = attached.start.cursor;
+        let acker = Acker::new(self.app.store.clone(), user, device);
+        let reading = Reading { attached, acks: attach_as.acks, acker, window: Window::default(), proven };
+        self.attached = Some(Box::new(reading));
+        Ok(ready)
+    }
+
+    /// Of the cursor in an `auth`, which an official client repeats as it was when it was made, and the offset that it
+    /// keeps by itself, the further one.
+    fn furthest(&self, attach: &Attach) -> Option<GivenCursor> {
+        let epoch = self.app.store.epoch().as_str();
+        let given = attach.cursor.clone();
+        let offset =
+            attach.offset.as_ref().map(|o| GivenCursor { epoch: Some(o.epoch.to_string()), rev: o.rev });
+        match (given, offset) {
+            (Some(given), Some(offset)) => {
+                let current = |cursor: &GivenCursor| cursor.epoch.as_deref().is_none_or(|e| e == epoch);
+                let rank = |cursor: &GivenCursor| (current(cursor), cursor.rev);
+                Some(if rank(&given) > rank(&offset) { given } else { offset })
+            }
+            (given, offset) => given.or(offset),
+        }
+    }
+
+    async fn detach(&mut self) {
+        if let Some(reading) = self.attached.take() {
+            let Reading { attached, acker, .. } = *reading;
+            drop(attached);
+            acker.finish().await;
+        }
+    }
+
+    /// Tells the client where it starts, before the first notification; and that it must read over HTTP when its cursor
+    /// could not be resumed.
+    pub(super) fn announce(&self, ready: &Ready) -> Result<(), SendError> {
+        self.emit("inbox_ready", &(ready, ready.offset()))?;
+        match self.attached.as_ref().and_then(|reading| reading.attached.resync) {
+            Some(reason) => self.emit("sync_required", &(Reason { reason: reason.as_str() },)),
+            None => Ok(()),
+        }
+    }
+
+    fn emit(&self, name: &str, args: &impl Serialize) -> Result<(), SendError> {
+        match Packet::event(name, args) {
+            Ok(packet) => self.socket.send(&packet).map(|_| ()),
+            Err(error) => {
+                tracing::error!(%error, event = name, "an event could not be encoded");
+                Ok(())
+            }
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            // Callbacks for a client that does not read would pile up: it is not listened to until it reads.
+            if self.socket.queued_bytes() >= SEND_BUFFER {
+                self.socket.ready().await;
+            }
+            let end = match self.wait().await {
+                Happened::Incoming(None) => Some(End::Gone),
+                Happened::Incoming(Some(Incoming::Event(event))) => {
+                    Box::pin(self.on_event(event)).await.err()
+                }
+                Happened::Incoming(Some(Incoming::Receipt(position))) => {
+                    self.arrived(position);
+                    None
+                }
+                Happened::Acknowledged(done) => self.acknowledged(done).err(),
+                Happened::Served(Served::Frames(frames)) => self.write(&frames).err(),
+                Happened::Served(Served::Resync(reason)) => Box::pin(self.start_over(reason)).await.err(),
+                Happened::Overdue => Some(End::Close),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Happened {
+        let Self { app, socket, since, attached, .. } = self;
+        let Some(reading) = attached else {
+            let overdue = tokio::time::sleep_until(*since + app.limits.register);
+            return tokio::select! {
+                incoming = socket.recv() => Happened::Incoming(incoming),
+                () = overdue => Happened::Overdue,
+            };
+        };
+        let Reading { attached, window, acker, .. } = &mut **reading;
+        let room = window.room();
+        let stalled = window.waiting_since().map(|since| since + STALL);
+        tokio::select! {
+            incoming = socket.recv() => Happened::Incoming(incoming),
+            done = acker.done() => Happened::Acknowledged(done),
+            served = attached.pump.next(room.map_or(0, |r| r.0), room.map_or(0, |r| r.1)), if room.is_some() =>
+                Happened::Served(served),
+            () = at(stalled) => Happened::Overdue,
+        }
+    }
+
+    fn write(&mut self, frames: &[Arc<Frame>]) -> Result<(), End> {
+        let Some(reading) = &mut self.attached else { return Ok(()) };
+        let now = Instant::now();
+        for frame in frames {
+            let position = self.socket.send(&frame.packet).map_err(commands::end_of)?;
+            reading.window.wrote(position, frame.rev, frame.packet.len(), now);
+        }
+        self.socket.want_receipt(if reading.window.pressed() { Duration::ZERO } else { PROOF });
+        Ok(())
+    }
+
+    fn arrived(&mut self, position: Position) {
+        let Some(reading) = &mut self.attached else { return };
+        if let Some(rev) = reading.window.arrived(position, Instant::now())
+            && rev > reading.proven
+        {
+            if !reading.acks {
+                reading.acker.confirm(reading.proven, rev, None);
+            }
+            reading.proven = rev;
+        }
+        if reading.window.pressed() {
+            self.socket.want_receipt(Duration::ZERO);
+        }
+    }
+
+    fn acknowledged(&mut self, done: Done) -> Result<(), End> {
+        if let Err(error) = &done.result {
+            tracing::warn!(%error, "an acknowledgement could not be stored");
+        }
+        for callback in done.callbacks {
+            commands::answer_ack(&self.socket, callback, &done.result)?;
+        }
+        Ok(())
+    }
+
+    /// The cursor cannot be resumed in the middle of it all (a device that lagged too far): from the head on.
+    pub(super) async fn start_over(&mut self, reason: Resync) -> Result<(), End> {
+        let Some(reading) = &mut self.attached else { return Ok(()) };
+        let user = reading.attached.pump.user().clone();
+        let located = self.app.store.locate(&user, None).await.map_err(|error| {
+            tracing::warn!(user.id = %user, %error, "a socket is closed: its inbox cannot be read");
+            End::Close
+        })?;
+        let attached = &mut reading.attached;
+        attached.pump.restart(located.head);
+        attached.start = Start { cursor: located.head, mode: Mode::Snapshot };
+        attached.resync = Some(reason);
+        attached.located = located;
+        reading.proven = located.head;
+        let ready = attached.ready(self.app.store.epoch());
+        self.announce(&ready).map_err(|_| End::Close)
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[derive(Serialize)]
+struct Reason {
+    reason: &'static str,
+}

@@ -1,0 +1,131 @@
+//! The same pump for who reads Server-Sent Events: the events' names and arguments are the socket's, the last argument is
+//! the event's id, which `EventSource` sends back as `Last-Event-ID`.
+
+use crate::app::App;
+use crate::realtime::Served;
+use crate::realtime::attach::Attached;
+use bytes::Bytes;
+use futures_util::stream::{Stream, unfold};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tidings_domain::{Mode, Start};
+use tidings_socketio::Packet;
+use tidings_store::Resync;
+
+/// A comment is sent after so much silence, so that a dead connection is noticed and proxies keep a live one.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// What one read of the stream brings at most. The body is polled only when the connection has taken what it brought
+/// before, so a slow reader lags behind its cursor and nothing queues.
+const FRAMES: usize = 64;
+const BYTES: usize = 64 * 1024;
+
+struct Reader {
+    app: Arc<App>,
+    attached: Attached,
+    opened: bool,
+}
+
+/// The body of a stream: first `inbox_ready`, then everything above the cursor, until the reader goes or the server ends.
+pub fn event_stream(
+    app: Arc<App>,
+    attached: Attached,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    unfold(Reader { app, attached, opened: false }, |mut reader| async move {
+        let chunk = reader.next().await?;
+        Some((Ok(chunk), reader))
+    })
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        if !self.opened {
+            self.opened = true;
+            let mut text = String::from("retry: 2000\n\n");
+            text.push_str(&self.announcement());
+            return Some(text.into());
+        }
+        let draining = self.app.draining.clone();
+        let served = tokio::select! {
+            () = draining.cancelled() => return None,
+            served = self.attached.pump.next(FRAMES, BYTES) => served,
+            () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(b": still here\n\n")),
+        };
+        match served {
+            Served::Frames(frames) => {
+                let mut text = String::new();
+                for frame in frames {
+                    push_event(&mut text, frame.packet.json());
+                }
+                Some(text.into())
+            }
+            Served::Resync(reason) => self.start_over(reason).await.map(Bytes::from),
+        }
+    }
+
+    /// `inbox_ready`, and `sync_required` when a cursor could not be resumed.
+    fn announcement(&self) -> String {
+        let ready = self.attached.ready(self.app.store.epoch());
+        let mut text = String::new();
+        if let Ok(packet) = Packet::event("inbox_ready", &(&ready, ready.offset())) {
+            push_event(&mut text, packet.json());
+        }
+        if let Some(reason) = self.attached.resync {
+            text.push_str(&format!(
+                "event: sync_required\ndata: [{{\"reason\":\"{}\"}}]\n\n",
+                reason.as_str()
+            ));
+        }
+        text
+    }
+
+    async fn start_over(&mut self, reason: Resync) -> Option<String> {
+        let user = self.attached.pump.user().clone();
+        let located = self.app.store.locate(&user, None).await.ok()?;
+        self.attached.pump.restart(located.head);
+        self.attached.start = Start { cursor: located.head, mode: Mode::Snapshot };
+        self.attached.resync = Some(reason);
+        self.attached.located = located;
+        Some(self.announcement())
+    }
+}
+
+/// Writes `["name",…,"offset"]` as a Server-Sent Event.
+fn push_event(text: &mut String, json: &str) {
+    let Some((name, rest)) = json.strip_prefix("[\"").and_then(|rest| rest.split_once("\",")) else { return };
+    let Some((args, offset)) = rest.strip_suffix("\"]").and_then(|rest| rest.rsplit_once(",\"")) else {
+        return;
+    };
+    text.push_str("id: ");
+    text.push_str(offset);
+    text.push_str("\nevent: ");
+    text.push_str(name);
+    text.push_str("\ndata: [");
+    // `data` is kept letter by letter and may contain line breaks, which end a line of the stream. Between JSON's tokens
+    // they are white space, and within strings they do not occur.
+    for part in args.split_inclusive(['\n', '\r']) {
+        text.push_str(part.trim_end_matches(['\n', '\r']));
+    }
+    text.push_str("]\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_written_with_its_offset_as_its_id() {
+        let packet = Packet::event("send_notification", &(("a,\"]", 1), "e:7")).unwrap();
+        let mut text = String::new();
+        push_event(&mut text, packet.json());
+        assert_eq!(text, "id: e:7\nevent: send_notification\ndata: [[\"a,\\\"]\",1]]\n\n");
+    }
+
+    #[test]
+    fn line_breaks_between_tokens_do_not_end_the_event() {
+        let mut text = String::new();
+        push_event(&mut text, "[\"x\",{\n\"a\":\r\n1},\"e:1\"]");
+        assert_eq!(text, "id: e:1\nevent: x\ndata: [{\"a\":1}]\n\n");
+    }
+}
