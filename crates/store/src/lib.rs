@@ -15,6 +15,8 @@
 //!
 //! Reads never wait for writes. No call waits without bound: past its limit it is `Unavailable`.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod observer;
 mod read;

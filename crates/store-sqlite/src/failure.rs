@@ -1,0 +1,59 @@
+use rusqlite::ErrorCode;
+use tidings_store::StoreError;
+
+/// Why an operation inside of the database did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The caller asked for what cannot be. Decided before anything was written.
+    #[error(transparent)]
+    Refused(#[from] StoreError),
+    /// SQLite could not.
+    #[error(transparent)]
+    Sqlite(rusqlite::Error),
+    /// The file says what we never wrote.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether another operation would meet the same: the disk itself fails, not this operation.
+    pub(crate) fn is_the_disk(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Damaged(_) => true,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen)
+            ),
+        }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sqlite(error) => {
+                StoreError::Unavailable(match error.sqlite_error_code() {
+                    Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+                    // Only the message: some of rusqlite's errors quote the statement, which is of no use to a caller.
+                    _ => match error {
+                        rusqlite::Error::SqliteFailure(code, message) => {
+                            message.unwrap_or_else(|| code.to_string())
+                        }
+                        other => other.to_string(),
+                    },
+                })
+            }
+            damaged @ Self::Damaged(_) => StoreError::Unavailable(damaged.to_string()),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Opening: one process at a time, and nothing is touched that is not ours, whole and of a version we know.
+
+use crate::checkpoint::Checkpointer;
+use crate::failure::Failure;
+use crate::health::Health;
+use crate::readers::Readers;
+use crate::transaction::Known;
+use crate::writer::{Loop, Tally, Writer};
+use crate::{Options, SqliteStore, header, schema};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tidings_domain::{Clock, Epoch};
+use tidings_store::Observer;
+
+/// Older ones can lose commits when a checkpoint meets the start of a new log, which is what our threads do all day.
+const SQLITE_AT_LEAST: i32 = 3_051_003;
+
+/// How long a connection waits for another one of this process, or for a shell that somebody opened beside it.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is in use by another process", .path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer program wrote it.
+    #[error("{} was written by a newer version (layout {found}, this one knows {known})", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// The newest layout we know.
+        known: i32,
+    },
+    /// It is something else.
+    #[error("{} is not a Tidings database", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged.
+    #[error("{} is damaged ({detail}); restore it from a backup", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// It cannot be written, or read.
+    #[error("{} cannot be used: {detail}", .path.display())]
+    NotWritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        detail: String,
+    },
+    /// The program was built with an SQLite that must not be used.
+    #[error("SQLite {found} is too old, at least 3.51.3 is needed")]
+    OldSqlite {
+        /// The version that is linked.
+        found: String,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        Self::NotWritable { path: path.to_owned(), detail: error.to_string() }
+    }
+
+    fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
+        match Failure::from(error) {
+            Failure::Damaged(detail) => Self::Corrupt { path: path.to_owned(), detail },
+            other => Self::NotWritable { path: path.to_owned(), detail: other.to_string() },
+        }
+    }
+
+    fn failure(path: &Path, failure: Failure) -> Self {
+        Self::NotWritable { path: path.to_owned(), detail: failure.to_string() }
+    }
+}
+
+pub(crate) fn open(
+    dir: &Path,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<SqliteStore, OpenError> {
+    if rusqlite::version_number() < SQLITE_AT_LEAST {
+        return Err(OpenError::OldSqlite { found: rusqlite::version().to_owned() });
+    }
+    std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, &error))?;
+    let lock = lock(dir)?;
+    let path = dir.join("tidings.db");
+    if path.try_exists().map_err(|error| OpenError::io(&path, &error))? {
+        header::check(&path)?;
+        // Asks the system now, not at the first send.
+        OpenOptions::new().write(true).open(&path).map_err(|error| OpenError::io(&path, &error))?;
+        check_whole(&path, options.check_bytes)?;
+    } else {
+        create(dir, &path)?;
+    }
+
+    let sqlite = |error| OpenError::sqlite(&path, error);
+    let mut conn = connect(&path).map_err(sqlite)?;
+    prepare_writer(&conn, &options).map_err(sqlite)?;
+    schema::migrate(&mut conn).map_err(sqlite)?;
+    let epoch = epoch(&conn).map_err(|failure| OpenError::failure(&path, failure))?;
+    let known = Known::load(&conn).map_err(|failure| OpenError::failure(&path, failure))?;
+    let page_bytes: u64 =
+        conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).map_err(sqlite)?.into();
+
+    let health = Arc::new(Health::default());
+    let tally = Arc::new(Tally::default());
+    let (writer, queue) = Writer::new(options.queue_bytes, options.wait, health.clone());
+    let copier = connect(&path).map_err(sqlite)?;
+    copier.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
+    let thread_error = |error: io::Error| OpenError::io(&path, &error);
+    let checkpointer = Checkpointer::start(copier, options.wal_bytes, page_bytes).map_err(thread_error)?;
+    let work = Loop {
+        conn,
+        known,
+        clock: clock.clone(),
+        observer,
+        health: health.clone(),
+        tally: tally.clone(),
+        checkpointer,
+    };
+    let thread = std::thread::Builder::new()
+        .name("tidings-writer".to_owned())
+        .spawn(move || {
+            work.run(queue);
+            // Held until the last byte is written, whoever has dropped the store meanwhile.
+            drop(lock);
+        })
+        .map_err(thread_error)?;
+
+    let readers = Readers::new(options.readers, options.wait, {
+        let path = path.clone();
+        move || reader(&path, options.mmap_bytes)
+    });
+    // Opens one, so that what cannot be read is said now.
+    readers.snapshot(|_| Ok(())).map_err(|failure| OpenError::failure(&path, failure))?;
+    Ok(SqliteStore { epoch, clock, writer, readers, health, tally, thread: Mutex::new(Some(thread)) })
+}
+
+/// Takes the folder for this process. The system gives it back when the process ends, however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("tidings.lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| OpenError::io(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(OpenError::io(&path, &error)),
+    }
+}
+
+/// Makes a new file under another name, and renames it when it is whole: a crash at any moment leaves either no
+/// database or a complete one.
+fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let draft = dir.join("tidings.db.new");
+    let io = |error: io::Error| OpenError::io(path, &error);
+    let sqlite = |error| OpenError::sqlite(path, error);
+    for leftover in [draft.clone(), dir.join("tidings.db.new-journal")] {
+        match std::fs::remove_file(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    let mut conn = connect(&draft).map_err(sqlite)?;
+    schema::migrate(&mut conn).map_err(sqlite)?;
+    epoch(&conn).map_err(|failure| OpenError::failure(path, failure))?;
+    conn.close().map_err(|(_, error)| sqlite(error))?;
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&draft, path).map_err(io)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+}
+
+/// Reads the whole file, unless it is so large that starting would take too long: a damaged page is better found now
+/// than in the middle of the night.
+fn check_whole(path: &Path, at_most: u64) -> Result<(), OpenError> {
+    let size = std::fs::metadata(path).map_err(|error| OpenError::io(path, &error))?.len();
+    if size > at_most {
+        return Ok(());
+    }
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let has_log = std::fs::metadata(&wal).is_ok_and(|log| log.len() > 0);
+    let found = if has_log { check_with_log(path) } else { check_alone(path) }
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        detail => Err(OpenError::Corrupt {
+            path: path.to_owned(),
+            detail: detail.lines().next().unwrap_or_default().to_owned(),
+        }),
+    }
+}
+
+/// After a clean end there is only the file. `immutable` keeps SQLite from making any other beside it.
+fn check_alone(path: &Path) -> rusqlite::Result<String> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    quick_check(&Connection::open_with_flags(uri, flags)?)
+}
+
+/// After a crash the newest pages are in the log, which must be read with the file but not carried over before both are
+/// known to be sound.
+fn check_with_log(path: &Path) -> rusqlite::Result<String> {
+    let conn = connect(path)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    quick_check(&conn)
+}
+
+fn quick_check(conn: &Connection) -> rusqlite::Result<String> {
+    conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(256);
+    rusqlite::vtab::array::load_module(&conn)?;
+    Ok(conn)
+}
+
+fn prepare_writer(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        tracing::warn!(
+            journal.mode = mode,
+            "the folder does not allow a write-ahead log; reads will wait for writes"
+        );
+    }
+    conn.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{};",
+        options.cache_bytes / 1024
+    ))
+}
+
+fn reader(path: &Path, mmap_bytes: usize) -> rusqlite::Result<Connection> {
+    let conn = connect(path)?;
+    // Only the writer carries the log over, at the very end.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.query_row(&format!("PRAGMA mmap_size = {mmap_bytes}"), [], |_| Ok(())).optional()?;
+    conn.execute_batch("PRAGMA query_only = TRUE; PRAGMA cache_size = -4096;")?;
+    Ok(conn)
+}
+
+/// This life of the store, from the file; a file without one begins a new life.
+fn epoch(conn: &Connection) -> Result<Epoch, Failure> {
+    let found: Option<String> =
+        conn.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional()?;
+    let text = match found {
+        Some(text) => text,
+        None => {
+            let mut random = [0; 10];
+            getrandom::fill(&mut random)
+                .map_err(|error| Failure::Damaged(format!("no randomness for an epoch: {error}")))?;
+            let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            conn.execute("INSERT INTO meta (key, value) VALUES ('epoch', ?1)", [&text])?;
+            text
+        }
+    };
+    Epoch::new(&text).map_err(|_| Failure::Damaged("the epoch cannot be read".to_owned()))
+}
