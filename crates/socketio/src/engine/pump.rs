@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -31,6 +32,8 @@ pub(super) struct Pump {
     rest: Bytes,
     /// Bytes handed to the websocket and not yet flushed.
     in_flight: usize,
+    /// There are such, if only a frame without content.
+    unflushed: bool,
     /// A ping is among them.
     ping: bool,
     /// The operating system would not take all; since then.
@@ -48,6 +51,7 @@ impl Pump {
             sleep,
             rest: Bytes::new(),
             in_flight: 0,
+            unflushed: false,
             ping: false,
             blocked: None,
             farewell: None,
@@ -64,17 +68,18 @@ impl Pump {
                     Poll::Pending => break,
                 }
                 let Some(message) = self.next_message() else { break };
+                self.unflushed = true;
                 if let Err(error) = Pin::new(&mut self.ws).start_send(message) {
                     return Poll::Ready(error);
                 }
             }
-            if self.in_flight == 0 {
+            if !self.unflushed {
                 return Poll::Pending;
             }
             match Pin::new(&mut self.ws).poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     let (bytes, ping) = (self.in_flight, self.ping);
-                    (self.in_flight, self.ping, self.blocked) = (0, false, None);
+                    (self.in_flight, self.unflushed, self.ping, self.blocked) = (0, false, false, None);
                     self.session.with(|state, config, wakes| state.flushed(bytes, ping, now, config, wakes));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(error),
@@ -134,7 +139,10 @@ impl Pump {
         match error {
             Error::Capacity(_) => CloseReason::ParseError(ParseError::TooLarge),
             Error::Utf8(_) => CloseReason::ParseError(ParseError::Encoding),
-            Error::ConnectionClosed | Error::AlreadyClosed | Error::Io(_) => CloseReason::TransportClosed,
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Io(_)
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::TransportClosed,
             _ => CloseReason::TransportError,
         }
     }
@@ -157,7 +165,7 @@ impl Future for Pump {
             if let Poll::Ready(error) = this.poll_write(cx, now) {
                 return Poll::Ready(Self::ended(&error));
             }
-            if turn.closing && this.in_flight == 0 && this.rest.is_empty() {
+            if turn.closing && !this.unflushed && this.rest.is_empty() {
                 match Pin::new(&mut this.ws).poll_close(cx) {
                     Poll::Ready(Ok(())) => {
                         this.farewell.get_or_insert(now + FAREWELL);
