@@ -39,7 +39,7 @@ const fn secret_later(env: &'static str, help: &'static str) -> Setting {
 /// All settings, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     setting("PORT", "3000", "The port to listen on; 0 takes a free one"),
-    setting("TIDINGS_BIND", "", "The address to listen on [default: 127.0.0.1 in open mode, else 0.0.0.0]"),
+    setting("TIDINGS_BIND", "127.0.0.1", "The address to listen on"),
     Setting { secret: true, ..later("MONGODB_URI", "", "MongoDB as the store; unset: the embedded one") },
     setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
     Setting { secret: true, ..later("REDIS_URL", "", "Redis, to run several nodes as one") },
