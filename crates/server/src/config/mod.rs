@@ -65,7 +65,10 @@ impl Config {
         {
             return Err(unsupported(value));
         }
-        let bind: Option<IpAddr> = optional(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?;
+        let bind: Option<IpAddr> = match text(values, "TIDINGS_BIND") {
+            "localhost" => None,
+            _ => optional(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?,
+        };
         let allow_open: bool = truth(values, "TIDINGS_ALLOW_OPEN")?;
         let ip = bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         if !ip.is_loopback() && !allow_open {

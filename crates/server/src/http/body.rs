@@ -1,33 +1,49 @@
 use crate::http::problem::{Code, Problem};
 use axum::body::Body;
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use std::time::Duration;
 
 /// How long a request's body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of a body that is too large, so much is read and thrown away, so that a client that sends first and reads then gets the
+/// answer instead of a broken connection.
+const THROWN_AWAY: usize = 8 * 1024 * 1024;
+
 /// Reads a JSON body of at most `limit` bytes in which every key is unique.
 pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<String, Problem> {
     check_type(headers)?;
-    let too_large =
-        || Problem::new(Code::PayloadTooLarge, format!("the body may have at most {limit} bytes"));
-    // Told before it is sent, where the client says how long it is.
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(too_large());
-    }
-    let bytes = match tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Problem::new(Code::InvalidRequest, "the body did not arrive whole")),
+    let bytes = match tokio::time::timeout(PATIENCE, collect(body, limit)).await {
+        Ok(collected) => collected?,
         Err(_) => return Err(Problem::new(Code::RequestTimeout, "the body took too long to arrive")),
     };
-    let text = String::from_utf8(bytes.into())
+    let text = String::from_utf8(bytes)
         .map_err(|_| Problem::new(Code::InvalidRequest, "the body cannot be read: it is not UTF-8"))?;
     crate::input::check_json(text.as_bytes())?;
     Ok(text)
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    let mut thrown_away = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::InvalidRequest, "the body did not arrive whole"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if thrown_away > 0 || bytes.len() + data.len() > limit {
+            thrown_away += bytes.len() + data.len();
+            bytes = Vec::new();
+        } else {
+            bytes.extend_from_slice(&data);
+        }
+        if thrown_away > THROWN_AWAY {
+            break;
+        }
+    }
+    if thrown_away > 0 {
+        return Err(Problem::new(Code::PayloadTooLarge, format!("the body may have at most {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
