@@ -1,0 +1,194 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { within } from './until.js';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
+export const BINARY = resolve(process.env.TIDINGS_BIN ?? join(root, 'target/debug/tidings'));
+const START = 30_000;
+
+/** What ends with this process, come what may: only processes that it started. */
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** A folder of the test's own, gone after it. */
+export async function temporaryFolder(t) {
+  const folder = await mkdtemp(join(tmpdir(), 'tidings-e2e-'));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
+/**
+ * Runs the binary with exactly this environment (nothing of the developer's), in an empty folder, so that no `.env` is
+ * found by chance.
+ */
+export function run({ args = [], env = {}, cwd, binary = BINARY, ...options }) {
+  const { PATH, HOME } = process.env;
+  const child = spawn(binary, args, { cwd, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  running.add(child);
+  const ran = { child, stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text) => (ran.stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (ran.stderr += text));
+  ran.ended = new Promise((settle, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      running.delete(child);
+      settle({ code, signal });
+    });
+  });
+  ran.ended.catch(() => {});
+  return ran;
+}
+
+/** Runs a command of the binary to its end. */
+export async function runToEnd(t, options) {
+  const ran = run({ cwd: options.cwd ?? (await temporaryFolder(t)), ...options });
+  t.after(() => ran.child.kill('SIGKILL'));
+  const { code, signal } = await within(`the end of tidings ${(options.args ?? []).join(' ')}`, ran.ended, START);
+  return { code, signal, stdout: ran.stdout, stderr: ran.stderr };
+}
+
+/** One server with its data folder. It may be killed and started again; port and folder stay. */
+export class Server {
+  static async start(t, { env = {}, args = [], data, cwd } = {}) {
+    const server = new Server();
+    t.after(() => server.kill());
+    server.cwd = cwd ?? (await temporaryFolder(t));
+    server.env = { PORT: '0', TIDINGS_DATA_DIR: data ?? join(server.cwd, 'data'), ...env };
+    server.args = args;
+    await server.restart();
+    return server;
+  }
+
+  get data() {
+    return this.env.TIDINGS_DATA_DIR;
+  }
+
+  get log() {
+    return this.ran.stdout + this.ran.stderr;
+  }
+
+  /** Starts it (again) and waits until it says where it listens. */
+  async restart() {
+    this.ran = run({ args: this.args, env: this.env, cwd: this.cwd });
+    const listening = new Promise((settle) => {
+      const look = () => {
+        const found = /listening on (http:\/\/\S+?:(\d+))/.exec(this.log);
+        if (found) settle(found);
+      };
+      this.ran.child.stdout.on('data', look);
+      this.ran.child.stderr.on('data', look);
+    });
+    const ended = this.ran.ended.then(({ code, signal }) => {
+      throw new Error(`the server ended at its start (${code ?? signal}):\n${this.log}`);
+    });
+    ended.catch(() => {});
+    const [, url, port] = await within('the server listens', Promise.race([listening, ended]), START);
+    this.url = url;
+    this.port = Number(port);
+    this.env.PORT = port;
+  }
+
+  /** As a power cut does it. */
+  async kill() {
+    this.ran?.child.kill('SIGKILL');
+    await this.ran?.ended.catch(() => {});
+  }
+
+  /** As an operator does it. Gives how it ended. */
+  async terminate(deadline = START) {
+    this.ran.child.kill('SIGTERM');
+    return within('the server ends after SIGTERM', this.ran.ended, deadline);
+  }
+
+  /** One request; the body is JSON unless it is a text, a buffer or absent. */
+  async request(method, path, body, headers = {}) {
+    const raw = typeof body === 'string' || body instanceof Uint8Array;
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      body: body === undefined || raw ? body : JSON.stringify(body),
+      redirect: 'manual',
+    });
+    const text = await response.text();
+    const type = response.headers.get('content-type') ?? '';
+    return {
+      status: response.status,
+      headers: response.headers,
+      type,
+      text,
+      body: /\bjson\b/.test(type) && text !== '' ? JSON.parse(text) : text,
+    };
+  }
+
+  /** The body of a request that must succeed. */
+  async ask(method, path, body, headers) {
+    const answer = await this.request(method, path, body, headers);
+    if (answer.status < 200 || answer.status > 299) {
+      throw new Error(`${method} ${path} was answered ${answer.status}: ${answer.text}`);
+    }
+    return answer.body;
+  }
+
+  /** Sends to one user, and gives what was answered for them. */
+  async send(to, fields = {}, headers) {
+    const body = typeof fields === 'string' ? { message: fields } : { message: 'hello', ...fields };
+    const { notifications } = await this.ask('POST', '/v1/notifications', { to, ...body }, headers);
+    return notifications[0];
+  }
+
+  /** Stores many for one user, in order. */
+  async sendMany(to, count, fields = (index) => ({ message: `${index + 1}` })) {
+    const receipts = [];
+    for (let at = 0; at < count; at += 1_000) {
+      const size = Math.min(1_000, count - at);
+      const notifications = Array.from({ length: size }, (_, index) => ({ to, ...fields(at + index) }));
+      const { results } = await this.ask('POST', '/v1/notifications/batch', { notifications });
+      for (const result of results) receipts.push(result.notifications[0]);
+    }
+    return receipts;
+  }
+
+  inbox(user, query = '') {
+    return this.ask('GET', `${userPath(user)}/inbox${query && `?${query}`}`);
+  }
+
+  counts(user) {
+    return this.ask('GET', `${userPath(user)}/inbox/counts`);
+  }
+
+  mark(user, body) {
+    return this.ask('POST', `${userPath(user)}/inbox/mark`, body);
+  }
+
+  notification(id) {
+    return this.ask('GET', `/v1/notifications/${id}`);
+  }
+
+  async status(id) {
+    return (await this.notification(id)).status;
+  }
+
+  async devices(user) {
+    const answer = await this.ask('GET', `${userPath(user)}/devices`);
+    return Array.isArray(answer) ? answer : answer.data;
+  }
+
+  /** The inbox's whole log from `since`, every page. */
+  async changes(user, since = 0) {
+    const data = [];
+    let page;
+    do {
+      const epoch = page ? `&epoch=${page.epoch}` : '';
+      page = await this.ask('GET', `${userPath(user)}/inbox/changes?since=${page?.cursor ?? since}${epoch}`);
+      data.push(...page.data);
+    } while (page.has_more);
+    return { ...page, data };
+  }
+}
+
+export const userPath = (user) => `/v1/users/${encodeURIComponent(user)}`;

@@ -1,0 +1,135 @@
+// The stream for those who cannot hold a websocket: the same events, resumed by Last-Event-ID.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Server, userPath } from './rig/server.js';
+import { until } from './rig/until.js';
+
+/** Reads a stream as EventSource does, and keeps what came. */
+async function stream(t, server, user, query = '', headers = {}) {
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const response = await fetch(`${server.url}${userPath(user)}/stream${query && `?${query}`}`, {
+    headers: { accept: 'text/event-stream', ...headers },
+    signal: stop.signal,
+  });
+  const events = [];
+  const opened = { response, events, close: () => stop.abort() };
+  if (response.status !== 200) return opened;
+  (async () => {
+    let rest = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body) {
+      rest += decoder.decode(chunk, { stream: true });
+      const blocks = rest.split(/\r?\n\r?\n/);
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const fields = { data: [] };
+        for (const line of block.split(/\r?\n/)) {
+          const at = line.indexOf(':');
+          if (at <= 0) continue;
+          const value = line.slice(at + 1).replace(/^ /, '');
+          if (line.slice(0, at) === 'data') fields.data.push(value);
+          else fields[line.slice(0, at)] = value;
+        }
+        if (fields.data.length > 0) events.push({ event: fields.event, id: fields.id, args: JSON.parse(fields.data.join('\n')) });
+      }
+    }
+  })().catch(() => {});
+  opened.count = (event, count) =>
+    until(`${count} ${event} on the stream`, () => events.filter((one) => one.event === event).length >= count && of(event));
+  const of = (event) => events.filter((one) => one.event === event);
+  return opened;
+}
+
+describe('the stream', { concurrency: 4 }, () => {
+  test('starts with inbox_ready, then what waits, then what comes', async (t) => {
+    const server = await Server.start(t);
+    await server.sendMany('ana', 2);
+    const { response, events, count } = await stream(t, server, 'ana', 'device_id=feed');
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get('content-type'), /^text\/event-stream/);
+    assert.match(response.headers.get('cache-control') ?? '', /no-(cache|store)/);
+    await count('send_notification', 2);
+    await server.send('ana', '3');
+    const sent = await count('send_notification', 3);
+
+    assert.equal(events[0].event, 'inbox_ready');
+    const [info] = events[0].args;
+    assert.equal(events[0].args.length, 1);
+    assert.equal(events[0].id, `${info.epoch}:0`);
+    assert.equal(info.mode, 'pending');
+    assert.equal(info.device_id, 'feed');
+    assert.deepEqual(sent.map(({ id, args: [notification, meta] }) => [id, notification.message, meta.prev]), [
+      [`${info.epoch}:1`, '1', 0], [`${info.epoch}:2`, '2', 1], [`${info.epoch}:3`, '3', 2],
+    ]);
+    for (const { args } of sent) assert.equal(args.length, 2);
+    assert.deepEqual(sent[2].args[1], { prev: 2, unread: 3, unseen: 3, total: 3 });
+  });
+
+  test('tells of every change too', async (t) => {
+    const server = await Server.start(t);
+    const { id } = await server.send('ana');
+    const { count } = await stream(t, server, 'ana');
+    await count('send_notification', 1);
+    await server.mark('ana', { op: 'read', ids: [id] });
+    const [update] = await count('notification_updated', 1);
+    assert.deepEqual(update.args, [{ rev: 2, prev: 1, op: 'read', ids: [id] }, { unread: 0, unseen: 0, total: 1 }]);
+  });
+
+  test('resumes from Last-Event-ID, which proves receipt; writing alone does not', async (t) => {
+    const server = await Server.start(t);
+    const [one, two, three] = await server.sendMany('ana', 3);
+    const first = await stream(t, server, 'ana', 'device_id=feed');
+    const [, second] = await first.count('send_notification', 3);
+    assert.equal(await server.status(one.id), 'pending');
+    first.close();
+
+    const again = await stream(t, server, 'ana', 'device_id=feed', { 'last-event-id': second.id });
+    const [resumed] = await again.count('send_notification', 1);
+    assert.equal(resumed.args[0].id, three.id);
+    const info = again.events[0].args[0];
+    assert.equal(info.mode, 'resume');
+    assert.equal(info.cursor, 2);
+    await until('delivered', async () => (await server.status(two.id)) === 'delivered');
+    assert.equal(await server.status(one.id), 'delivered');
+    assert.equal(await server.status(three.id), 'pending');
+    await server.ask('POST', `${userPath('ana')}/inbox/ack`, { rev: 3, device_id: 'feed' });
+    assert.equal(await server.status(three.id), 'delivered');
+  });
+
+  test('resumes from cursor and epoch', async (t) => {
+    const server = await Server.start(t);
+    await server.sendMany('ana', 3);
+    const { epoch } = (await server.inbox('ana')).meta;
+    const resumed = await stream(t, server, 'ana', `cursor=2&epoch=${epoch}`);
+    const [sent] = await resumed.count('send_notification', 1);
+    assert.equal(sent.args[0].message, '3');
+    const lost = await stream(t, server, 'ana', 'cursor=2&epoch=another-life');
+    await lost.count('inbox_ready', 1);
+    assert.equal(lost.events[0].args[0].mode, 'snapshot');
+    assert.equal(lost.events[0].args[0].cursor, 3);
+  });
+
+  test('its device is online while it is open', async (t) => {
+    const server = await Server.start(t);
+    const { close, count } = await stream(t, server, 'ana', 'device_id=feed');
+    await count('inbox_ready', 1);
+    const [device] = await server.devices('ana');
+    assert.equal(device.device_id, 'feed');
+    assert.equal(device.transport, 'sse');
+    assert.equal(device.online, true);
+    close();
+    await until('the device is offline', async () => !(await server.devices('ana'))[0].online);
+  });
+
+  test('a bad position is refused', async (t) => {
+    const server = await Server.start(t);
+    for (const [query, headers] of [['cursor=x&epoch=e', {}], ['cursor=-1&epoch=e', {}], ['', { 'last-event-id': 'nonsense' }], ['device_id=', {}]]) {
+      const { response } = await stream(t, server, 'ana', query, headers);
+      assert.equal(response.status, 400, query);
+      assert.match(response.headers.get('content-type'), /^application\/problem\+json/);
+      assert.equal((await response.json()).code, 'invalid_request');
+    }
+  });
+});
