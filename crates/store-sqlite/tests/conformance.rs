@@ -15,7 +15,7 @@ struct InFolder(TempDir);
 impl Factory for InFolder {
     async fn open(&self, name: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Arc<dyn Store> {
         let dir = self.0.path().join(name);
-        Arc::new(SqliteStore::open(&dir, Options::default(), clock, observer).unwrap())
+        Arc::new(SqliteStore::open(&dir, Options::default(), clock, observer).expect("a store opens"))
     }
 }
 

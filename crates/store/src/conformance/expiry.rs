@@ -1,6 +1,7 @@
 use super::Factory;
 use super::fixture::{Fixture, SECOND, marked, numbers, user};
 use crate::{ArchivedFilter, InboxQuery, StatusFilter};
+use std::time::Duration;
 use tidings_domain::{Entry, MarkOp, MarkTarget};
 
 pub async fn is_exact_before_any_sweep(factory: &dyn Factory) {
@@ -96,7 +97,7 @@ pub async fn what_is_due_at_birth_never_counts(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
     it.send("ana", "stays").await;
     it.heard();
-    let born = it.put(it.expiring("ana", "m", SECOND * 0)).await;
+    let born = it.put(it.expiring("ana", "m", Duration::ZERO)).await;
     assert_eq!(born.seq, 2);
     assert_eq!(it.heard().last().unwrap().counts, numbers(1, 1, 1));
     assert_eq!(it.counts("ana").await, numbers(1, 1, 1));
@@ -122,10 +123,10 @@ pub async fn archived_ones_vanish_without_a_count(factory: &dyn Factory) {
 pub async fn the_moment_itself_is_past(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
     let id = it.put(it.expiring("ana", "m", SECOND)).await.id;
-    it.clock.advance(SECOND - std::time::Duration::from_millis(1));
+    it.clock.advance(SECOND - Duration::from_millis(1));
     assert!(it.get(id).await.is_some());
     assert_eq!(it.sweep().await.expired, 0);
-    it.clock.advance(std::time::Duration::from_millis(1));
+    it.clock.advance(Duration::from_millis(1));
     assert!(it.get(id).await.is_none());
     assert_eq!(it.sweep().await.expired, 1);
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
 
 mod fixture;
+mod random;
 
 pub mod acknowledge;
 pub mod append;
@@ -24,6 +25,7 @@ pub mod idempotency;
 pub mod inbox;
 pub mod lifecycle;
 pub mod mark;
+pub mod model;
 pub mod numbers;
 pub mod recall;
 pub mod retention;
@@ -79,6 +81,7 @@ macro_rules! conformance {
                 marks_and_sends_keep_the_counts;
             lifecycle: everything_survives_reopening, a_closed_store_is_unavailable, is_ready,
                 two_stores_have_two_epochs;
+            model: agrees_with_the_store;
         }
     };
 }
