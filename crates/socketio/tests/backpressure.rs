@@ -1,5 +1,7 @@
 //! Clients that do not read, and applications that do not.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Going down.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::time::{Duration, Instant};

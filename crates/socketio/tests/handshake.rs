@@ -1,5 +1,7 @@
 //! From the first request to the CONNECT.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::time::Duration;

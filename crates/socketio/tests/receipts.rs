@@ -1,5 +1,7 @@
 //! What proves that a packet arrived, and what does not.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! From polling to a websocket.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::time::Duration;

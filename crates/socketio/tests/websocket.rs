@@ -1,5 +1,7 @@
 //! Socket.IO over a websocket.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod common;
 
 use std::sync::Arc;

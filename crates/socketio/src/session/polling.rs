@@ -114,10 +114,14 @@ impl State {
             Life::Closed(reason) => {
                 return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last_packet(reason)) });
             }
+            // The close goes alone: official clients close at once when they see it, and only then look at the
+            // events that came in the same body.
+            Life::Closing { .. } if !self.outbox.is_empty() => {
+                return Poll::Ready(Batch { frames: self.take_output(now, config, wakes), last: None });
+            }
             Life::Closing { reason, .. } => {
-                let frames = self.take_output(now, config, wakes);
                 self.finish(reason, wakes);
-                return Poll::Ready(Batch { frames, last: Some(last_packet(reason)) });
+                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last_packet(reason)) });
             }
             Life::Open => {}
         }

@@ -1,6 +1,7 @@
 //! The life of one connection, without I/O: what happened goes in, what to do comes out. Time is a parameter.
 
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,9 @@ use super::questions::Questions;
 use super::wakes::Wakes;
 use crate::packet::{Incoming, Packet, Position};
 use crate::{CloseReason, Config, Connect, SendError, Transport};
+
+/// For the end of a connection that has nothing more to take but its close frame.
+const BRIEF_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -300,6 +304,7 @@ impl State {
         if !self.is_open() {
             return;
         }
+        let mut grace = config.stall_timeout;
         match reason {
             R::TransportClosed | R::TransportError | R::PingTimeout | R::Stalled => {
                 return self.finish(reason, wakes);
@@ -310,10 +315,13 @@ impl State {
             {
                 return self.finish(reason, wakes);
             }
-            R::ParseError(_) | R::DuplicateRequest | R::HandshakeTimeout => self.outbox.clear(),
+            R::ParseError(_) | R::DuplicateRequest | R::HandshakeTimeout => {
+                self.outbox.clear();
+                grace = grace.min(BRIEF_GRACE);
+            }
             R::ClientDisconnect | R::Refused | R::ServerDisconnect | R::ServerClosed | R::Draining => {}
         }
-        self.life = Life::Closing { reason, until: now + config.stall_timeout };
+        self.life = Life::Closing { reason, until: now + grace };
         self.inbox.forget_partial();
         self.wake_all(wakes);
     }
