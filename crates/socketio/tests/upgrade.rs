@@ -110,6 +110,26 @@ async fn an_unknown_session_cannot_upgrade() {
     assert!(tokio_tungstenite::connect_async(url).await.is_err());
 }
 
+/// The task that kept the polling session leaves while the websocket's begins; neither may miss its wake-up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_after_a_quiet_upgrade_goes_out_at_once() {
+    let (tell, mut sockets) = tokio::sync::mpsc::unbounded_channel();
+    let server = serve(config(), move |mut socket, _| {
+        socket.accept(None).unwrap();
+        tell.send(socket).unwrap();
+        async {}
+    })
+    .await;
+    for _ in 0..200 {
+        let client = server.polling_connected().await;
+        let socket = within("the socket", sockets.recv()).await.unwrap();
+        let mut ws = upgraded(&client).await;
+        until("the switch", || socket.transport() == Transport::Websocket).await;
+        socket.send(&Packet::event("hello", &()).unwrap()).unwrap();
+        assert_eq!(ws.text().await, "42[\"hello\"]");
+    }
+}
+
 /// Both sides send all the time while the transport changes under them.
 #[tokio::test]
 async fn nothing_is_lost_doubled_or_reordered() {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::CloseReason;
 use crate::session::Session;
+use crate::{CloseReason, Transport};
 
 /// Does what is due until the session ends or becomes a websocket, whose pump then does it.
 pub(super) struct Keeper {
@@ -27,12 +27,12 @@ impl Future for Keeper {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let turn = self.session.turn(cx.waker(), Instant::now());
+            let turn = self.session.turn(Transport::Polling, cx.waker(), Instant::now());
             if turn.closed {
                 self.session.retire(CloseReason::TransportClosed);
                 return Poll::Ready(());
             }
-            let (true, Some(deadline)) = (turn.polling, turn.deadline) else { return Poll::Ready(()) };
+            let (true, Some(deadline)) = (turn.driving, turn.deadline) else { return Poll::Ready(()) };
             if self.sleep.deadline() != deadline {
                 self.sleep.as_mut().reset(deadline);
             }

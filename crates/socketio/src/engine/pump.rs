@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::packet::EnginePacket;
 use super::websocket::{WRITE_BUFFER, Ws};
 use crate::session::{Frame, Session};
-use crate::{CloseReason, ParseError};
+use crate::{CloseReason, ParseError, Transport};
 
 /// How long the client may take to answer our close frame.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -155,7 +155,7 @@ impl Future for Pump {
         let this = &mut *self;
         loop {
             let now = Instant::now();
-            let turn = this.session.turn(cx.waker(), now);
+            let turn = this.session.turn(Transport::Websocket, cx.waker(), now);
             if turn.closed || this.farewell.is_some_and(|until| until <= now) {
                 return Poll::Ready(CloseReason::TransportClosed);
             }
@@ -186,7 +186,7 @@ impl Future for Pump {
                 }
             }
             // Writing may have changed what is due, such as the answer to a ping that is on its way now.
-            let turn = this.session.turn(cx.waker(), now);
+            let turn = this.session.turn(Transport::Websocket, cx.waker(), now);
             let deadline = [turn.deadline, this.stalls_at(), this.farewell].into_iter().flatten().min();
             let Some(deadline) = deadline else {
                 // Only while a ping waits behind blocked output, which has a deadline of its own.

@@ -25,7 +25,7 @@ pub(crate) use wakes::Wakes;
 use crate::engine::sid::Sid;
 use crate::server::Server;
 use crate::socket::Socket;
-use crate::{CloseReason, Config, EnginePacket};
+use crate::{CloseReason, Config, EnginePacket, Transport};
 
 /// Shared by the handler's socket and the transport.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ pub(crate) struct Turn {
     pub(crate) may_read: bool,
     pub(crate) closing: bool,
     pub(crate) closed: bool,
-    pub(crate) polling: bool,
+    /// The session still has this transport.
+    pub(crate) driving: bool,
 }
 
 impl Session {
@@ -73,17 +74,21 @@ impl Session {
         result
     }
 
-    /// Does what is due and tells the transport how things stand. The task is woken when that changes.
-    pub(crate) fn turn(&self, waker: &Waker, now: Instant) -> Turn {
+    /// Does what is due and tells the task that drives this transport how things stand. It is woken when that changes,
+    /// but only while the session has that transport: when an upgrade takes over, the two tasks run side by side for a
+    /// moment, and the one that leaves must not be woken in the other's place.
+    pub(crate) fn turn(&self, driving: Transport, waker: &Waker, now: Instant) -> Turn {
         self.with(|state, config, wakes| {
             state.tick(now, config, wakes);
-            state.set_driver(waker);
+            if state.transport() == driving {
+                state.set_driver(waker);
+            }
             Turn {
                 deadline: state.deadline(config),
                 may_read: state.may_read(config),
                 closing: state.is_closing(),
                 closed: state.is_closed(),
-                polling: state.transport() == crate::Transport::Polling,
+                driving: state.transport() == driving,
             }
         })
     }
