@@ -97,9 +97,9 @@ export class OfficialDevice {
     });
   }
 
-  /** Loses its connection, and comes back by itself. */
+  /** Loses its connection, and comes back by itself. While it is coming back it cannot lose it again. */
   stumble() {
-    this.socket.io.engine?.close();
+    if (this.socket.connected) this.socket.io.engine.close();
   }
 
   stop() {
