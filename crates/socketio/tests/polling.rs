@@ -137,7 +137,7 @@ async fn the_client_closes() {
 
 #[tokio::test]
 async fn the_server_ends_the_socket() {
-    for (how, last) in [(Close::Disconnect, Some("41")), (Close::Transport, None)] {
+    for (how, last, end) in [(Close::Disconnect, Some("41"), 200), (Close::Transport, None, 400)] {
         let server = serve(config(), move |mut socket, _| async move {
             socket.accept(None).unwrap();
             socket.recv().await;
@@ -147,19 +147,29 @@ async fn the_server_ends_the_socket() {
         .await;
         let client = server.polling_connected().await;
         client.post("42[\"go\"]").await;
-        let mut bodies = Vec::new();
-        while bodies.last().is_none_or(|body| body != "1") {
-            let answer = client.poll().await;
-            assert_eq!(answer.status, 200);
-            bodies.push(answer.body);
-        }
-        // The close comes alone, after all else.
-        bodies.pop();
-        let before: Vec<&str> = bodies.iter().flat_map(|body| body.split('\x1e')).collect();
         let expected: Vec<&str> = std::iter::once("42[\"last\"]").chain(last).collect();
-        assert_eq!(before, expected);
+        assert_eq!(packets(&client, expected.len()).await, expected);
+        // The end comes alone, after all else: as a close packet, or so that every client comes back.
+        let answer = client.poll().await;
+        assert_eq!((answer.status, answer.body == "1"), (end, end == 200), "{answer:?}");
         assert_eq!(client.poll().await.status, 400);
     }
+}
+
+#[tokio::test]
+async fn a_response_carries_no_more_than_every_client_takes() {
+    let server = serve(config(), echo).await;
+    let client = server.polling_connected().await;
+    let events: Vec<String> = (0..40).map(|n| format!("42[\"n\",{n}]")).collect();
+    client.post(&events.join("\x1e")).await;
+    let mut seen = Vec::new();
+    while seen.len() < events.len() {
+        let body = client.poll().await.body;
+        let before = seen.len();
+        seen.extend(body.split('\x1e').map(str::to_owned));
+        assert!(seen.len() - before <= 16, "{body}");
+    }
+    assert_eq!(seen, events);
 }
 
 #[tokio::test]

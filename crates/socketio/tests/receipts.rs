@@ -104,6 +104,26 @@ async fn on_polling_the_next_poll_proves() {
 }
 
 #[tokio::test]
+async fn on_polling_a_part_of_the_queue_is_proven_as_a_part() {
+    let (server, mut told) = reporting(Config { inbound_events: 100, ..config() }).await;
+    let client = server.polling_connected().await;
+    let held = client.begin("GET", "").await;
+    client.post(&vec!["42[\"send\"]"; 40].join("\x1e")).await;
+    let mut proven = 0;
+    let mut seen = within("the held poll", common::finish(held)).await.body.split('\x1e').count() as u64;
+    loop {
+        let next = client.begin("GET", "").await;
+        let receipt = within("a receipt", told.recv()).await.unwrap();
+        assert!(receipt > proven && receipt == seen, "{receipt} proven of {seen} seen");
+        proven = receipt;
+        if seen == 40 {
+            break;
+        }
+        seen += within("the next poll", common::finish(next)).await.body.split('\x1e').count() as u64;
+    }
+}
+
+#[tokio::test]
 async fn a_receipt_wanted_on_polling_is_got_after_the_upgrade() {
     let (server, mut told) = reporting(config()).await;
     let client = server.polling_connected().await;

@@ -33,21 +33,19 @@ pub(super) async fn serve(session: Arc<Session>) -> Result<Response, ErrorCode> 
     })
     .await;
     held.answered = true;
-    Ok(response::payload(encode(batch)))
+    Ok(response::payload(encode(batch?)))
 }
 
 /// One packet alone, the usual case, is passed on without copying.
 fn encode(mut batch: Batch) -> Bytes {
-    if batch.frames.len() == 1
-        && batch.last.is_none()
-        && let Some(Frame::Text(_)) = batch.frames.front()
-        && let Some(Frame::Text(text)) = batch.frames.pop_front()
+    if let [Frame::Text(_)] = batch.frames.as_slice()
+        && let Some(Frame::Text(text)) = batch.frames.pop()
     {
         return text.into();
     }
     let mut body = String::new();
-    for frame in batch.frames {
-        if !body.is_empty() {
+    for (n, frame) in batch.frames.into_iter().enumerate() {
+        if n > 0 {
             body.push(SEPARATOR);
         }
         match frame {
@@ -58,12 +56,6 @@ fn encode(mut batch: Batch) -> Bytes {
                 data_encoding::BASE64.encode_append(&bytes, &mut body);
             }
         }
-    }
-    if let Some(last) = batch.last {
-        if !body.is_empty() {
-            body.push(SEPARATOR);
-        }
-        body.push_str(last);
     }
     body.into()
 }
@@ -76,12 +68,7 @@ mod tests {
     fn packets_in_one_body() {
         let text = Frame::Text("4hello".into());
         let binary = Frame::Binary(Bytes::from_static(&[1, 2, 3, 4]));
-        let batch = |frames: Vec<Frame>, last| Batch { frames: frames.into(), last };
-        assert_eq!(encode(batch(vec![text.clone()], None)), "4hello");
-        assert_eq!(
-            encode(batch(vec![text, Frame::Ping, binary], Some("1"))),
-            "4hello\x1e2\x1ebAQIDBA==\x1e1"
-        );
-        assert_eq!(encode(batch(vec![], Some("6"))), "6");
+        assert_eq!(encode(Batch { frames: vec![text.clone()] }), "4hello");
+        assert_eq!(encode(Batch { frames: vec![text, Frame::Ping, binary] }), "4hello\x1e2\x1ebAQIDBA==");
     }
 }

@@ -32,8 +32,16 @@ impl Frame {
 /// write buffer is not forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Entry>,
     bytes: usize,
+    packets: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    frame: Frame,
+    /// With it a packet of the application is complete.
+    completes: bool,
 }
 
 impl Outbox {
@@ -41,30 +49,45 @@ impl Outbox {
         self.bytes
     }
 
+    /// Packets of the application that are not handed out completely.
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets
+    }
+
     /// Nothing to hand out; some may still be in the transport's hands.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
+    /// Queues what belongs to the protocol itself.
     pub(crate) fn push(&mut self, frame: Frame) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
+        self.push_entry(Entry { frame, completes: false });
+    }
+
+    fn push_entry(&mut self, entry: Entry) {
+        self.bytes += entry.frame.len();
+        self.packets += u64::from(entry.completes);
+        self.frames.push_back(entry);
     }
 
     pub(crate) fn push_packet(&mut self, packet: &Packet) {
-        self.push(Frame::Text(packet.text.clone()));
-        for attachment in packet.attachments.iter().flat_map(|a| a.iter()) {
-            self.push(Frame::Binary(attachment.clone()));
+        let attachments = packet.attachments.as_deref().unwrap_or_default();
+        let frame = Frame::Text(packet.text.clone());
+        self.push_entry(Entry { frame, completes: attachments.is_empty() });
+        for (n, attachment) in attachments.iter().enumerate() {
+            let frame = Frame::Binary(attachment.clone());
+            self.push_entry(Entry { frame, completes: n + 1 == attachments.len() });
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Frame> {
-        let frame = self.frames.pop_front();
+        let entry = self.frames.pop_front()?;
+        self.packets -= u64::from(entry.completes);
         if self.frames.is_empty() {
             // An idle connection should not keep the room of its busiest moment.
             self.frames = VecDeque::new();
         }
-        frame
+        Some(entry.frame)
     }
 
     /// The transport wrote this many bytes of what it had popped.
@@ -74,8 +97,29 @@ impl Outbox {
 
     /// Forgets what was not handed out.
     pub(crate) fn clear(&mut self) {
-        let waiting: usize = self.frames.iter().map(Frame::len).sum();
-        self.bytes -= waiting.min(self.bytes);
-        self.frames = VecDeque::new();
+        while let Some(frame) = self.pop() {
+            self.bytes = self.bytes.saturating_sub(frame.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_count_until_written_and_packets_until_handed_out() {
+        let mut outbox = Outbox::default();
+        outbox.push(Frame::Ping);
+        outbox.push_packet(&Packet::event("a", &()).unwrap());
+        outbox
+            .push_packet(&Packet::binary("b", &(), vec![Bytes::from_static(b"123"), Bytes::new()]).unwrap());
+        let bytes = outbox.bytes();
+        assert_eq!((bytes, outbox.packets()), (1 + 7 + 9 + 3, 2));
+        let left: Vec<u64> = std::iter::from_fn(|| outbox.pop().map(|_| outbox.packets())).collect();
+        assert_eq!(left, [2, 1, 1, 1, 0]);
+        assert_eq!(outbox.bytes(), bytes);
+        outbox.written(bytes);
+        assert_eq!(outbox.bytes(), 0);
     }
 }

@@ -1,6 +1,5 @@
 //! The polling side of a connection, and its end by an upgrade.
 
-use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -48,21 +47,43 @@ pub(crate) enum Refused {
 /// What a poll is answered with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    pub(crate) frames: VecDeque<Frame>,
-    /// A packet without content after them.
-    pub(crate) last: Option<&'static str>,
+    pub(crate) frames: Vec<Frame>,
+}
+
+impl Batch {
+    fn one(packet: &'static str) -> Self {
+        Self { frames: vec![Frame::Text(packet.into())] }
+    }
 }
 
 const CLOSE: &str = "1";
 const NOOP: &str = "6";
 
+/// The most Engine.IO packets of one response: python-engineio refuses a body with more.
+const MAX_FRAMES: usize = 16;
+
 /// A client that closes its session sends one request for it while its next poll may be on another connection; for so
 /// long that one still finds the session.
 const CROSSING: Duration = Duration::from_secs(1);
 
-/// Who closed the session itself is not told so.
-fn last_packet(reason: CloseReason) -> &'static str {
-    if reason == CloseReason::TransportClosed { NOOP } else { CLOSE }
+/// How a poll learns of the end.
+fn end(reason: CloseReason) -> Result<Batch, Refused> {
+    use CloseReason as R;
+    match reason {
+        // Who closed the session itself is not told so.
+        R::TransportClosed => Ok(Batch::one(NOOP)),
+        // A close packet would do for JavaScript clients, but python-engineio takes it for the end of everything. A
+        // session that is not known any more brings both back.
+        R::ServerClosed
+        | R::Draining
+        | R::HandshakeTimeout
+        | R::PingTimeout
+        | R::Stalled
+        | R::TransportError => Err(Refused::Unknown),
+        R::ClientDisconnect | R::Refused | R::ServerDisconnect | R::ParseError(_) | R::DuplicateRequest => {
+            Ok(Batch::one(CLOSE))
+        }
+    }
 }
 
 impl State {
@@ -109,52 +130,41 @@ impl State {
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
-    ) -> Poll<Batch> {
+    ) -> Poll<Result<Batch, Refused>> {
         match self.life {
-            Life::Closed(reason) => {
-                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last_packet(reason)) });
-            }
-            // The close goes alone: official clients close at once when they see it, and only then look at the
-            // events that came in the same body.
+            // What was queued goes first and the close alone: official clients close at once when they see it, and
+            // only then look at the events that came in the same body.
             Life::Closing { .. } if !self.outbox.is_empty() => {
-                return Poll::Ready(Batch { frames: self.take_output(now, config, wakes), last: None });
+                return Poll::Ready(Ok(self.take_output(now, config, wakes)));
             }
-            Life::Closing { reason, .. } => {
+            Life::Closing { reason, .. } | Life::Closed(reason) => {
                 self.finish(reason, wakes);
-                return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(last_packet(reason)) });
+                return Poll::Ready(end(reason));
             }
             Life::Open => {}
         }
-        let sent = self.sent;
         let empty = self.outbox.is_empty();
-        let Ok(polling) = self.polling() else {
-            return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(NOOP) });
-        };
+        let Ok(polling) = self.polling() else { return Poll::Ready(Ok(Batch::one(NOOP))) };
         if !empty {
-            polling.covers = sent;
-            return Poll::Ready(Batch { frames: self.take_output(now, config, wakes), last: None });
+            return Poll::Ready(Ok(self.take_output(now, config, wakes)));
         }
         if polling.upgrade == Upgrade::Probed {
-            return Poll::Ready(Batch { frames: VecDeque::new(), last: Some(NOOP) });
+            return Poll::Ready(Ok(Batch::one(NOOP)));
         }
         polling.poll = Some(waker.clone());
         Poll::Pending
     }
 
-    fn take_output(&mut self, now: Instant, config: &Config, wakes: &mut Wakes) -> VecDeque<Frame> {
-        let mut frames = VecDeque::new();
-        let mut bytes = 0;
-        let mut ping = false;
-        while let Some(frame) = self.outbox.pop() {
-            bytes += frame.len();
-            ping |= frame == Frame::Ping;
-            frames.push_back(frame);
-        }
+    fn take_output(&mut self, now: Instant, config: &Config, wakes: &mut Wakes) -> Batch {
+        let frames: Vec<Frame> = std::iter::from_fn(|| self.outbox.pop()).take(MAX_FRAMES).collect();
+        let bytes = frames.iter().map(Frame::len).sum();
+        let ping = frames.contains(&Frame::Ping);
         if let Some(polling) = &mut self.polling {
-            polling.waiting_since = None;
+            polling.covers = self.sent - self.outbox.packets();
+            polling.waiting_since = (!self.outbox.is_empty()).then_some(now);
         }
         self.flushed(bytes, ping, now, config, wakes);
-        frames
+        Batch { frames }
     }
 
     /// The GET was answered.
