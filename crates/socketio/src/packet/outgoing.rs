@@ -62,9 +62,9 @@ impl Packet {
         self.text.len() + binary
     }
 
-    /// The event as its JSON array, `["name",…]`, for those who send it another way too. Empty for a binary one.
+    /// The event as its JSON array, `["name",…]`, for those who send it another way too.
     pub fn json(&self) -> &str {
-        if self.attachments.is_some() { "" } else { self.text.as_str().get(2..).unwrap_or_default() }
+        self.text.as_str().trim_start_matches(|c| c != '[')
     }
 
     pub(crate) fn with_attachments(text: String, attachments: Vec<Bytes>) -> Self {
@@ -83,6 +83,7 @@ mod tests {
         assert_eq!(packet.text.as_str(), r#"42["hey","x",1]"#);
         assert_eq!(packet.clone().text.as_str().as_ptr(), packet.text.as_str().as_ptr());
         assert_eq!(packet.len(), 15);
+        assert_eq!(packet.json(), r#"["hey","x",1]"#);
     }
 
     #[test]
@@ -100,5 +101,6 @@ mod tests {
         let packet = Packet::binary("a", &(Packet::placeholder(0),), vec![part]).unwrap();
         assert_eq!(packet.text.as_str(), r#"451-["a",{"_placeholder":true,"num":0}]"#);
         assert_eq!(packet.len(), packet.text.len() + 3);
+        assert_eq!(packet.json(), r#"["a",{"_placeholder":true,"num":0}]"#);
     }
 }

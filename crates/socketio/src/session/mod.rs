@@ -8,6 +8,8 @@ mod polling;
 mod questions;
 mod receive;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wakes;
 
 use std::net::IpAddr;
