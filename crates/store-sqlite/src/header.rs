@@ -9,7 +9,10 @@ use std::path::Path;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Refuses what is not a Tidings database of a version we know. Only reads.
-pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+///
+/// `has_log`: a log lies beside it. The file may then rightly be shorter than it says, when the process ended while the
+/// log was being carried over: the first page is the first to be copied. The whole check, which reads both, decides.
+pub(crate) fn check(path: &Path, has_log: bool) -> Result<(), OpenError> {
     let mut file = File::open(path).map_err(|error| OpenError::io(path, &error))?;
     let size = file.metadata().map_err(|error| OpenError::io(path, &error))?.len();
     let mut header = [0; 100];
@@ -34,7 +37,7 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     };
     // The count of pages is valid only when these two agree; older writers did not keep it.
     let pages = (number(24) == number(92)).then(|| u64::from(number(28)));
-    let truncated = pages.is_some_and(|pages| size < pages * page_size);
+    let truncated = !has_log && pages.is_some_and(|pages| size < pages * page_size);
     if version == 0 || page_size < 512 || !page_size.is_power_of_two() || truncated {
         return Err(OpenError::Corrupt {
             path: path.to_owned(),

@@ -43,6 +43,8 @@ mod rows;
 mod schema;
 mod state;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod writer;
 
@@ -103,6 +105,24 @@ impl SqliteStore {
             operations: self.tally.operations.load(Ordering::Relaxed),
             restarts: self.tally.restarts.load(Ordering::Relaxed),
         }
+    }
+
+    /// [`Store::counts`] on the calling thread; for measuring what the way to a reader's thread adds.
+    #[doc(hidden)]
+    pub fn counts_here(&self, user: &UserId) -> Result<Counts, StoreError> {
+        let now = self.now();
+        self.readers
+            .snapshot(|conn| counts::counts(conn, user, None, now))
+            .map_err(failure::Failure::into_store_error)
+    }
+
+    /// [`Store::inbox`] on the calling thread.
+    #[doc(hidden)]
+    pub fn inbox_here(&self, user: &UserId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        let now = self.now();
+        self.readers
+            .snapshot(|conn| inbox::inbox(conn, user, query, now))
+            .map_err(failure::Failure::into_store_error)
     }
 
     fn now(&self) -> Timestamp {

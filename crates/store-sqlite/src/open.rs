@@ -78,14 +78,18 @@ impl OpenError {
     }
 
     fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
         match Failure::from(error) {
-            Failure::Damaged(detail) => Self::Corrupt { path: path.to_owned(), detail },
-            other => Self::NotWritable { path: path.to_owned(), detail: other.to_string() },
+            Failure::Damaged(detail) => Self::Corrupt { path, detail },
+            other => Self::NotWritable { path, detail: other.to_string() },
         }
     }
 
     fn failure(path: &Path, failure: Failure) -> Self {
-        Self::NotWritable { path: path.to_owned(), detail: failure.to_string() }
+        match failure {
+            Failure::Sqlite(error) => Self::sqlite(path, error),
+            other => Self::Corrupt { path: path.to_owned(), detail: other.to_string() },
+        }
     }
 }
 
@@ -102,20 +106,25 @@ pub(crate) fn open(
     let lock = lock(dir)?;
     let path = dir.join("tidings.db");
     if path.try_exists().map_err(|error| OpenError::io(&path, &error))? {
-        header::check(&path)?;
+        let has_log = has_log(&path);
+        header::check(&path, has_log)?;
         // Asks the system now, not at the first send.
         OpenOptions::new().write(true).open(&path).map_err(|error| OpenError::io(&path, &error))?;
-        check_whole(&path, options.check_bytes)?;
+        check_whole(&path, has_log, options.check_bytes)?;
     } else {
         create(dir, &path)?;
     }
 
     let sqlite = |error| OpenError::sqlite(&path, error);
+    let failed = |failure| OpenError::failure(&path, failure);
     let mut conn = connect(&path).map_err(sqlite)?;
+    // Until all is known to be well, closing must not carry anything over.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     prepare_writer(&conn, &options).map_err(sqlite)?;
     schema::migrate(&mut conn).map_err(sqlite)?;
-    let epoch = epoch(&conn).map_err(|failure| OpenError::failure(&path, failure))?;
-    let known = Known::load(&conn).map_err(|failure| OpenError::failure(&path, failure))?;
+    let known = Known::load(&conn).map_err(failed)?;
+    let epoch = epoch(&conn).map_err(failed)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sqlite)?;
     let page_bytes: u64 =
         conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).map_err(sqlite)?.into();
 
@@ -149,7 +158,7 @@ pub(crate) fn open(
         move || reader(&path, options.mmap_bytes)
     });
     // Opens one, so that what cannot be read is said now.
-    readers.snapshot(|_| Ok(())).map_err(|failure| OpenError::failure(&path, failure))?;
+    readers.snapshot(|_| Ok(())).map_err(failed)?;
     Ok(SqliteStore { epoch, clock, writer, readers, health, tally, thread: Mutex::new(Some(thread)) })
 }
 
@@ -190,16 +199,20 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
 }
 
+/// Whether the last process left a log behind.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
 /// Reads the whole file, unless it is so large that starting would take too long: a damaged page is better found now
 /// than in the middle of the night.
-fn check_whole(path: &Path, at_most: u64) -> Result<(), OpenError> {
+fn check_whole(path: &Path, has_log: bool, at_most: u64) -> Result<(), OpenError> {
     let size = std::fs::metadata(path).map_err(|error| OpenError::io(path, &error))?.len();
     if size > at_most {
         return Ok(());
     }
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let has_log = std::fs::metadata(&wal).is_ok_and(|log| log.len() > 0);
     let found = if has_log { check_with_log(path) } else { check_alone(path) }
         .map_err(|error| OpenError::sqlite(path, error))?;
     match found.as_str() {

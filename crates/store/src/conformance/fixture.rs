@@ -26,6 +26,11 @@ impl ManualClock {
     /// The moment at which every case begins: 2026-01-01.
     pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
+    /// Stands at [`Self::START`].
+    pub fn start() -> Self {
+        Self(AtomicI64::new(Self::START.as_millis()))
+    }
+
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
     }
@@ -83,10 +88,15 @@ impl Fixture {
     }
 
     pub async fn open_named(factory: &dyn Factory, name: &str) -> Self {
-        let clock = Arc::new(ManualClock(AtomicI64::new(ManualClock::START.as_millis())));
+        let clock = Arc::new(ManualClock::start());
         let news = Arc::new(Recorder::default());
         let store = factory.open(name, clock.clone(), news.clone()).await;
-        Self { name: name.to_owned(), store, clock, news, made: AtomicU64::new(0) }
+        Self { name: name.to_owned(), ..Self::of(store, clock, news) }
+    }
+
+    /// Around a store that was opened elsewhere.
+    pub fn of(store: Arc<dyn Store>, clock: Arc<ManualClock>, news: Arc<Recorder>) -> Self {
+        Self { name: String::new(), store, clock, news, made: AtomicU64::new(0) }
     }
 
     /// Closes the store and opens it again.
