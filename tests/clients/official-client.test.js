@@ -107,6 +107,27 @@ for (const way of ways) {
       assert.deepEqual(seen, [...seen.keys()]);
     });
 
+    test("loses nothing while its transport may change", async () => {
+      for (let round = 0; round < 10; round++) {
+        const socket = client(echo.url);
+        const seen = [];
+        const answered = [];
+        const all = new Promise((resolve) => socket.on("n", (n) => seen.push(n) === 300 && resolve()));
+        await next(socket, "connect");
+        const answers = [];
+        for (let n = 0; n < 300; n++) {
+          socket.emit("n", n);
+          answers.push(socket.timeout(5_000).emitWithAck("ask", n).then((back) => answered.push(back)));
+          if (n % 5 === 0) await new Promise(setImmediate);
+        }
+        await all;
+        await Promise.all(answers);
+        assert.deepEqual(seen, [...seen.keys()]);
+        assert.deepEqual(answered, [...answered.keys()]);
+        socket.close();
+      }
+    });
+
     test("is disconnected by the server and stays away", async () => {
       const { socket } = await connected();
       socket.emit("disconnect-me");

@@ -164,6 +164,51 @@ async fn a_message_beyond_the_limit_closes_whole_or_in_fragments() {
     assert_eq!(told.recv().await, Some(CloseReason::ParseError(ParseError::TooLarge)));
 }
 
+/// Requests a websocket and sends these bytes behind.
+async fn raw(server: &common::Server, bytes: &[u8]) -> tokio::net::TcpStream {
+    use tokio::io::AsyncWriteExt;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\n\
+        upgrade: WebSocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(&[request.as_bytes(), bytes].concat()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn hostile_frames_close_that_connection() {
+    use tokio::io::AsyncReadExt;
+    let server = serve(config(), echo).await;
+    let noise: Vec<u8> = (0..4_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let long_ping = [&b"\x89\xfe\x00\x7e"[..], &[0; 130]].concat();
+    let frames: [&[u8]; 8] = [
+        b"\x81\x0240",                                       // not masked
+        b"\xc1\x82\x00\x00\x00\x0040",                       // reserved bit
+        b"\x83\x82\x00\x00\x00\x0040",                       // unknown type
+        b"\x80\x82\x00\x00\x00\x0040",                       // continues nothing
+        b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", // endless
+        &long_ping,
+        b"\x81\x82\x00\x00\x00\x004\xff", // not UTF-8
+        &noise,
+    ];
+    for frame in frames {
+        let mut stream = raw(&server, frame).await;
+        let mut answer = Vec::new();
+        // It may end in a reset, since not all was read.
+        let _ = within("the end", stream.read_to_end(&mut answer)).await;
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{frame:?}");
+    }
+    until("all are gone", || server.io.sockets() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_its_handshake_is_forgotten() {
+    let server = serve(config(), echo).await;
+    for _ in 0..20 {
+        drop(raw(&server, b"").await);
+    }
+    until("all are gone", || server.io.sockets() == 0).await;
+}
+
 #[tokio::test]
 async fn an_event_before_the_connect_closes() {
     let server = serve(config(), echo).await;

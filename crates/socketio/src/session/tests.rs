@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Batch, Frame, State, Wakes};
 use crate::packet::{Incoming, Packet};
-use crate::{Config, Connect, EnginePacket, Transport};
+use crate::{Config, EnginePacket, Transport};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -90,7 +90,7 @@ proptest! {
         let config = Config { send_buffer_bytes: HIGH_WATER, inbound_events: 4, max_assembled_bytes: 300, ..Config::default() };
         let mut now = Instant::now();
         let transport = if polling { Transport::Polling } else { Transport::Websocket };
-        let mut state = State::new(now, &config, Box::new(Connect::default()), transport);
+        let mut state = State::new(now, &config, Box::default(), transport);
         let waker = Waker::noop();
         let (mut sent, mut taken, mut last_receipt) = (0, Vec::new(), 0);
         for step in steps {
