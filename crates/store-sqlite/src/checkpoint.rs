@@ -7,16 +7,19 @@
 //! Nothing here decides about durability: a commit is durable by the sync of the log, and a copy is given up only after
 //! the file has been synced.
 
+use crate::open::BUSY;
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The log's pages and how many of them have been copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Log {
+    /// Somebody was in the way.
+    busy: bool,
     pages: u64,
     copied: u64,
 }
@@ -25,7 +28,7 @@ struct Log {
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Log> {
     conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row([], |row| {
         let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
-        Ok(Log { pages: count(1)?, copied: count(2)? })
+        Ok(Log { busy: row.get(0)?, pages: count(1)?, copied: count(2)? })
     })
 }
 
@@ -51,6 +54,9 @@ pub(crate) struct Checkpointer {
     /// After a fruitless attempt (a reader holds on to the log) the next one waits until here.
     next_attempt: u64,
 }
+
+/// How long the writer waits for readers before it lets the log grow.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A quiet store's log is carried over after this long.
 const IDLE: Duration = Duration::from_secs(30);
@@ -90,24 +96,40 @@ impl Checkpointer {
             (self.woken_at, self.next_attempt) = (0, self.mark);
         }
         if pages >= self.next_attempt {
-            let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
-            match checkpoint(conn, "RESTART") {
-                Ok(log) if log.copied >= log.pages => {
-                    restarts.fetch_add(1, Ordering::Relaxed);
-                    (self.woken_at, self.next_attempt) = (0, self.mark);
-                }
-                Ok(_) => self.next_attempt = pages + self.step,
-                Err(error) => {
-                    tracing::warn!(error = %error, "the write-ahead log could not be carried over");
-                    self.next_attempt = pages + self.step;
-                }
-            }
+            self.start_afresh(conn, pages, restarts);
         } else if pages >= self.woken_at + self.step
             && let Some(wake) = &self.wake
             && !matches!(wake.try_send(()), Err(TrySendError::Full(())))
         {
             self.woken_at = pages;
         }
+    }
+
+    /// Copies what is left, and lets the next commit begin the log anew.
+    fn start_afresh(&mut self, conn: &Connection, pages: u64, restarts: &AtomicU64) {
+        // While the thread copies there is time, until the log is twice as long: then writes wait for it, since copying
+        // is slower than they are.
+        let _alone = match self.copying.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::WouldBlock) if pages < 2 * self.mark => return,
+            Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        // Our readers are quick. A shell that somebody opened beside us and left in the middle of a query is not, and
+        // must not hold up the writes.
+        let outcome = conn.busy_timeout(PATIENCE).and_then(|()| checkpoint(conn, "RESTART"));
+        let patient = conn.busy_timeout(BUSY);
+        match outcome.and_then(|outcome| patient.map(|()| outcome)) {
+            Ok(outcome) if !outcome.busy => {
+                restarts.fetch_add(1, Ordering::Relaxed);
+                (self.woken_at, self.next_attempt) = (0, self.mark);
+                return;
+            }
+            Ok(_) => {
+                tracing::warn!(log.pages = pages, "a reader holds on to the write-ahead log, which grows")
+            }
+            Err(error) => tracing::warn!(error = %error, "the write-ahead log could not be carried over"),
+        }
+        self.next_attempt = pages + self.step;
     }
 
     /// Ends the thread.

@@ -56,6 +56,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tidings_domain::{
     Clock, Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
 };
@@ -63,6 +64,11 @@ use tidings_store::{
     Appended, Changes, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked, Observer, Outgoing,
     Registration, Store, StoreError, Sweep, Swept,
 };
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long a check of readiness waits for a write.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// Inboxes in one SQLite file.
 pub struct SqliteStore {
@@ -73,6 +79,9 @@ pub struct SqliteStore {
     health: Arc<health::Health>,
     tally: Arc<writer::Tally>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Its sender goes when the writer has ended.
+    ended: watch::Receiver<()>,
+    wait: Duration,
 }
 
 /// What the writer has done since the store was opened.
@@ -238,19 +247,32 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        if self.health.check().is_err() {
-            self.writer.submit(probe::Probe).await?;
+        self.writer.check()?;
+        if let Err(reason) = self.health.check() {
+            // Nobody may send here until this says that all is well, so it must find out by itself. Who asks wants to
+            // know soon.
+            timeout(PROBE, self.writer.submit(probe::Probe)).await.map_err(|_| reason)??;
         }
-        self.readers.read(|_| Ok(())).await
+        self.readers
+            .read(|conn| Ok(conn.prepare_cached("SELECT 1 FROM meta")?.query_row([], |_| Ok(()))?))
+            .await
     }
 
     async fn close(&self) {
         self.readers.close();
         self.writer.close();
-        let Some(thread) = self.take_thread() else { return };
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(())) => {}
-            _ => tracing::error!("the writer panicked"),
+        // An error says that the sender has gone, which is what is waited for.
+        match timeout(self.wait, self.ended.clone().changed()).await {
+            Ok(_) => {
+                if self.take_thread().is_some_and(|thread| thread.join().is_err()) {
+                    tracing::error!("the writer panicked");
+                }
+            }
+            Err(_) => {
+                // Nor will dropping the store wait any more.
+                drop(self.take_thread());
+                tracing::error!("the disk did not answer in time; the store ends without having closed");
+            }
         }
     }
 }

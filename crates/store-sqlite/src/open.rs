@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidings_domain::{Clock, Epoch};
 use tidings_store::Observer;
+use tokio::sync::watch;
 
 /// Older ones can lose commits when a checkpoint meets the start of a new log, which is what our threads do all day.
 const SQLITE_AT_LEAST: i32 = 3_051_003;
 
 /// How long a connection waits for another one of this process, or for a shell that somebody opened beside it.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -144,12 +145,14 @@ pub(crate) fn open(
         tally: tally.clone(),
         checkpointer,
     };
+    let (ending, ended) = watch::channel(());
     let thread = std::thread::Builder::new()
         .name("tidings-writer".to_owned())
         .spawn(move || {
             work.run(queue);
             // Held until the last byte is written, whoever has dropped the store meanwhile.
             drop(lock);
+            drop(ending);
         })
         .map_err(thread_error)?;
 
@@ -159,7 +162,17 @@ pub(crate) fn open(
     });
     // Opens one, so that what cannot be read is said now.
     readers.snapshot(|_| Ok(())).map_err(failed)?;
-    Ok(SqliteStore { epoch, clock, writer, readers, health, tally, thread: Mutex::new(Some(thread)) })
+    Ok(SqliteStore {
+        epoch,
+        clock,
+        writer,
+        readers,
+        health,
+        tally,
+        thread: Mutex::new(Some(thread)),
+        ended,
+        wait: options.wait,
+    })
 }
 
 /// Takes the folder for this process. The system gives it back when the process ends, however it ends.

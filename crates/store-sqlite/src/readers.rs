@@ -65,6 +65,10 @@ impl Readers {
         let result = Transaction::new_unchecked(&conn, TransactionBehavior::Deferred)
             .map_err(Failure::from)
             .and_then(|snapshot| read(&snapshot));
+        if let Err(Failure::Damaged(detail)) = &result {
+            // The caller learns that it is unavailable; who runs the server must learn that waiting will not help.
+            tracing::error!(store.error = detail, "the database is damaged; restore it from a backup");
+        }
         // A connection that met an error may be the error.
         if !self.seats.is_closed() && matches!(result, Ok(_) | Err(Failure::Refused(_))) {
             self.lock().push(conn);

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tidings_domain::{Content, DeviceId, Mark, MarkOp, MarkTarget, UserId};
+use tidings_domain::{Change, Content, DeviceId, Mark, MarkOp, MarkTarget, UserId};
 use tidings_store::conformance::{Fixture, ManualClock, Recorder};
-use tidings_store::{Appended, InboxQuery, Outgoing, Registration, Store, StoreError, Sweep};
+use tidings_store::{Appended, InboxQuery, Observer, Outgoing, Registration, Store, StoreError, Sweep};
 
 /// A store, and what makes ids and notifications for it.
 struct Bench {
@@ -337,6 +337,67 @@ async fn a_recalled_text_is_gone_from_the_file() {
         store.writer.submit(Ask("SELECT count(*) FROM body WHERE content LIKE '%secret%'")).await.unwrap();
     assert_eq!(left, 0);
     it.audit("ana").await;
+}
+
+#[tokio::test]
+async fn a_reader_that_never_ends_holds_up_nobody() {
+    let options = Options { wal_bytes: 1 << 20, ..Options::default() };
+    let Bench { it, store, _dir } = open(options);
+    it.send("ana", "m").await;
+    let shell = rusqlite::Connection::open(_dir.path().join("tidings.db")).unwrap();
+    let total = || shell.query_row("SELECT total FROM inbox", [], |row| row.get::<_, i64>(0)).unwrap();
+    shell.execute_batch("BEGIN").unwrap();
+    assert_eq!(total(), 1);
+    for _ in 0..10 {
+        it.append((0..20).map(|_| heavy(&it, "ana")).collect()).await;
+    }
+    assert_eq!((total(), store.stats().restarts), (1, 0));
+    shell.execute_batch("COMMIT").unwrap();
+    assert_eq!(total(), 201);
+    for _ in 0..10 {
+        it.append((0..20).map(|_| heavy(&it, "ana")).collect()).await;
+    }
+    assert!(store.stats().restarts > 0);
+    it.audit("ana").await;
+}
+
+/// Breaks down when it hears of anything.
+struct Panics;
+
+impl Observer for Panics {
+    fn committed(&self, _: Change) {
+        panic!("as this test wants it");
+    }
+}
+
+#[tokio::test]
+async fn without_its_writer_the_store_says_so() {
+    let dir = TempDir::new().unwrap();
+    let clock = Arc::new(ManualClock::start());
+    let store = SqliteStore::open(dir.path(), Options::default(), clock.clone(), Arc::new(Panics)).unwrap();
+    let store = Arc::new(store);
+    let it = Fixture::of(store.clone(), clock, Arc::default());
+    assert!(is_unavailable(&store.append(vec![it.outgoing("ana", "m")], None).await));
+    assert!(is_unavailable(&store.append(vec![it.outgoing("ana", "m")], None).await));
+    assert!(is_unavailable(&store.ready().await));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn closing_waits_for_a_stalled_disk_only_so_long() {
+    let Bench { it, store, _dir } = open(Options::default());
+    let (stall, begun, release) = Stall::new();
+    let stalled = tokio::spawn({
+        let store = store.clone();
+        async move { store.writer.submit(stall).await }
+    });
+    while begun.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    store.close().await;
+    drop((it, stalled.await, store));
+    release.send(()).unwrap();
 }
 
 #[tokio::test]

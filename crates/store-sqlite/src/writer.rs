@@ -149,6 +149,11 @@ impl Writer {
         }
     }
 
+    /// Whether there is still somebody who writes.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() { Err(closed()) } else { Ok(()) }
+    }
+
     /// No more is accepted. The thread finishes what it has been given, and ends.
     pub(crate) fn close(&self) {
         self.room.close();

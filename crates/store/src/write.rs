@@ -13,7 +13,7 @@ pub struct Outgoing {
     pub id: NotificationId,
     /// What it says; shared when many get the same.
     pub content: Arc<Content>,
-    /// When it vanishes by itself.
+    /// From this moment on it has vanished by itself.
     pub expires_at: Option<Timestamp>,
     /// Replaces what is unread and has the same key.
     pub collapse_key: Option<Arc<str>>,
@@ -138,9 +138,10 @@ pub struct Registration {
 /// One slice of upkeep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
-    /// How long notifications are kept, then again as a tombstone.
+    /// How long notifications are kept (from when they were created), then again as a tombstone (from when they were
+    /// deleted), and devices (from when they were last seen). What is older goes.
     pub retention: Duration,
-    /// How many rows one slice touches at most.
+    /// About how many rows one slice touches. What is due in one inbox goes whole, as one revision.
     pub limit: usize,
 }
 

@@ -4,8 +4,7 @@
 //! A store's tests implement [`Factory`] and call [`conformance!`](crate::conformance!), which expands to one test a
 //! behaviour; so every store has the same tests under the same names.
 //!
-//! Nothing here sleeps or looks at a clock other than its own. The suite relies on one thing that the trait leaves open
-//! for others: what a call changed has been told to the observer by the time the call returns.
+//! Nothing here sleeps or looks at a clock other than its own.
 
 // A panic is the report, and the names of the behaviours say what a doc comment would repeat.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
