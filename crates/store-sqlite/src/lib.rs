@@ -16,6 +16,7 @@
 
 mod acknowledge;
 mod append;
+mod backup;
 mod behind;
 mod changes;
 mod checkpoint;
@@ -48,6 +49,7 @@ mod tests;
 mod transaction;
 mod writer;
 
+pub use backup::{backup, restore};
 pub use open::OpenError;
 pub use options::Options;
 

@@ -24,7 +24,10 @@ const SQLITE_AT_LEAST: i32 = 3_051_003;
 /// How long a connection waits for another one of this process, or for a shell that somebody opened beside it.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
-/// Why a store cannot be opened.
+/// The database, in the store's folder.
+pub(crate) const NAME: &str = "tidings.db";
+
+/// Why a store cannot be opened, copied or made of a copy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
@@ -57,6 +60,12 @@ pub enum OpenError {
         /// What was found.
         detail: String,
     },
+    /// There is one already, where a copy should go.
+    #[error("{} exists and is not overwritten", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be written, or read.
     #[error("{} cannot be used: {detail}", .path.display())]
     NotWritable {
@@ -78,7 +87,7 @@ impl OpenError {
         Self::NotWritable { path: path.to_owned(), detail: error.to_string() }
     }
 
-    fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
+    pub(crate) fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match Failure::from(error) {
             Failure::Damaged(detail) => Self::Corrupt { path, detail },
@@ -105,7 +114,7 @@ pub(crate) fn open(
     }
     std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, &error))?;
     let lock = lock(dir)?;
-    let path = dir.join("tidings.db");
+    let path = dir.join(NAME);
     if path.try_exists().map_err(|error| OpenError::io(&path, &error))? {
         let has_log = has_log(&path);
         header::check(&path, has_log)?;
@@ -176,7 +185,7 @@ pub(crate) fn open(
 }
 
 /// Takes the folder for this process. The system gives it back when the process ends, however it ends.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("tidings.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -194,6 +203,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 /// Makes a new file under another name, and renames it when it is whole: a crash at any moment leaves either no
 /// database or a complete one.
 fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    refuse_orphaned_log(path)?;
     let draft = dir.join("tidings.db.new");
     let io = |error: io::Error| OpenError::io(path, &error);
     let sqlite = |error| OpenError::sqlite(path, error);
@@ -209,11 +219,30 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
     conn.close().map_err(|(_, error)| sqlite(error))?;
     File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&draft, path).map_err(io)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+    sync_folder(path)
+}
+
+/// A new name is durable when its folder is.
+pub(crate) fn sync_folder(of: &Path) -> Result<(), OpenError> {
+    let folder = match of.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| OpenError::io(folder, &error))
+}
+
+/// A log without its database may hold what was acknowledged, and would be read into whatever takes the database's
+/// place.
+pub(crate) fn refuse_orphaned_log(path: &Path) -> Result<(), OpenError> {
+    if has_log(path) {
+        let detail = "it is missing, but its write-ahead log is there".to_owned();
+        return Err(OpenError::Corrupt { path: path.to_owned(), detail });
+    }
+    Ok(())
 }
 
 /// Whether the last process left a log behind.
-fn has_log(path: &Path) -> bool {
+pub(crate) fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
@@ -226,9 +255,12 @@ fn check_whole(path: &Path, has_log: bool, at_most: u64) -> Result<(), OpenError
     if size > at_most {
         return Ok(());
     }
-    let found = if has_log { check_with_log(path) } else { check_alone(path) }
-        .map_err(|error| OpenError::sqlite(path, error))?;
-    match found.as_str() {
+    sound(path, if has_log { check_with_log(path) } else { check_alone(path) })
+}
+
+/// What a check of the whole file came to.
+pub(crate) fn sound(path: &Path, checked: rusqlite::Result<String>) -> Result<(), OpenError> {
+    match checked.map_err(|error| OpenError::sqlite(path, error))?.as_str() {
         "ok" => Ok(()),
         detail => Err(OpenError::Corrupt {
             path: path.to_owned(),
@@ -238,7 +270,7 @@ fn check_whole(path: &Path, has_log: bool, at_most: u64) -> Result<(), OpenError
 }
 
 /// After a clean end there is only the file. `immutable` keeps SQLite from making any other beside it.
-fn check_alone(path: &Path) -> rusqlite::Result<String> {
+pub(crate) fn check_alone(path: &Path) -> rusqlite::Result<String> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -265,7 +297,7 @@ fn quick_check(conn: &Connection) -> rusqlite::Result<String> {
     conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;

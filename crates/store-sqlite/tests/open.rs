@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidings_domain::{Content, NotificationId, SystemClock, UserId};
 use tidings_store::{Outgoing, Silent, Store};
-use tidings_store_sqlite::{OpenError, Options, SqliteStore};
+use tidings_store_sqlite::{OpenError, Options, SqliteStore, backup, restore};
 
 fn open(dir: &Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(dir, Options::default(), Arc::new(SystemClock), Arc::new(Silent))
@@ -189,4 +189,61 @@ async fn a_beginning_that_was_cut_off_is_made_anew() {
     std::fs::write(dir.path().join("tidings.db.new"), "half").unwrap();
     closed(dir.path(), 1).await;
     assert_eq!(contents(dir.path()).keys().collect::<Vec<_>>(), ["tidings.db"]);
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_refused() {
+    let dir = TempDir::new().unwrap();
+    crashed(dir.path(), 5).await;
+    std::fs::remove_file(dir.path().join("tidings.db")).unwrap();
+    let refusal = refusal(dir.path());
+    assert!(matches!(refusal, OpenError::Corrupt { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_living_store_becomes_another_life_of_it() {
+    let dir = TempDir::new().unwrap();
+    let (live, copy, again) =
+        (dir.path().join("live"), dir.path().join("it's a copy"), dir.path().join("again"));
+    let store = open(&live).unwrap();
+    for number in 0..20 {
+        send(&store, number).await;
+    }
+    backup(&live, &copy).unwrap();
+    send(&store, 20).await;
+    let epoch = store.epoch().clone();
+    store.close().await;
+    assert_eq!(open(&live).unwrap().epoch(), &epoch, "the original lives on");
+
+    restore(&copy, &again).unwrap();
+    let restored = open(&again).unwrap();
+    assert_ne!(restored.epoch(), &epoch);
+    let first = restored.epoch().clone();
+    assert_eq!(restored.counts(&ana(), None).await.unwrap().total, 20);
+    send(&restored, 21).await;
+    assert_eq!(restored.locate(&ana(), None).await.unwrap().head, 21);
+    restored.close().await;
+    assert_eq!(open(&again).unwrap().epoch(), &first, "one new life, not one at each start");
+    assert_eq!(contents(&again).keys().collect::<Vec<_>>(), ["tidings.db"]);
+}
+
+#[tokio::test]
+async fn copying_overwrites_nothing_and_takes_nothing_foreign() {
+    let dir = TempDir::new().unwrap();
+    let (live, copy, other) = (dir.path().join("live"), dir.path().join("copy"), dir.path().join("other"));
+    closed(&live, 3).await;
+    std::fs::write(&copy, "mine").unwrap();
+    let before = contents(&live);
+    let Err(OpenError::Exists { .. }) = backup(&live, &copy) else { panic!("overwrote") };
+    assert_eq!(std::fs::read(&copy).unwrap(), b"mine");
+    let Err(OpenError::Foreign { .. }) = restore(&copy, &other) else { panic!("took something else") };
+    std::fs::remove_file(&copy).unwrap();
+    backup(&live, &copy).unwrap();
+    let Err(OpenError::Exists { .. }) = restore(&copy, &live) else { panic!("overwrote") };
+    let mut damaged = std::fs::read(&copy).unwrap();
+    damaged[4096..8192].fill(0xa5);
+    std::fs::write(&copy, damaged).unwrap();
+    let Err(OpenError::Corrupt { .. }) = restore(&copy, &other) else { panic!("took damage") };
+    assert_eq!(contents(&live)["tidings.db"], before["tidings.db"]);
+    assert!(!other.join("tidings.db").exists());
 }
