@@ -15,6 +15,7 @@ export class DeviceLog {
     this.cursor = null;
     this.entries = [];
     this.picture = new Map();
+    this.had = new Set();
     this.counts = null;
     this.dropped = 0;
     this.faults = [];
@@ -60,9 +61,10 @@ export class DeviceLog {
     const next = this.#place(connection, offset, prev);
     if (next === null) return;
     if (notification.rev !== next) this.#fault('outOfOrder', `${notification.id} of rev ${notification.rev} came as ${next}`);
-    if (this.picture.has(notification.id)) this.#fault('duplicates', `${notification.id} came as new again at ${next}`);
+    if (this.had.has(notification.id)) this.#fault('duplicates', `${notification.id} came as new again at ${next}`);
     this.#take('send_notification', next, [notification.id], counts);
     this.picture.set(notification.id, notification);
+    this.had.add(notification.id);
   }
 
   #updated(connection, change, counts, offset) {
@@ -72,6 +74,10 @@ export class DeviceLog {
     const ids = change.ids ?? change.notifications?.map(({ id }) => id) ?? this.#reached(change);
     this.#take('notification_updated', next, ids, counts);
     for (const notification of change.notifications ?? []) {
+      const isNew = !notification.deleted && notification.seq > this.start && !this.had.has(notification.id);
+      // Several of one revision come in one event; one alone must come as new, or simple clients never see it.
+      if (isNew && change.notifications.length === 1) this.#fault('lost', `${notification.id} came as an update only, at ${next}`);
+      this.had.add(notification.id);
       if (notification.deleted) this.picture.delete(notification.id);
       else this.picture.set(notification.id, notification);
     }

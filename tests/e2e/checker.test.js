@@ -52,6 +52,11 @@ test('the same notification as new twice is a duplicate', () => {
   assert.ok(kinds(judged([start, one, again])).includes('duplicates'));
 });
 
+test('a new one that came as an update only is lost to simple clients', () => {
+  const update = ['notification_updated', [{ rev: 2, prev: 1, op: 'sync', notifications: [notification(2)] }, counts(2), 'e:2']];
+  assert.deepEqual(kinds(judged([start, one, update])), ['lost']);
+});
+
 test('what the store does not know is invented', () => {
   assert.ok(kinds(judged([start, one, two], { data: [notification(2)] })).includes('invented'));
 });

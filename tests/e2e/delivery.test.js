@@ -430,6 +430,19 @@ describe('a change on one device reaches the others', { concurrency: 4 }, () => 
     assert.deepEqual(resumed.notifications, [{ id: ids[0], seq: 1, rev: 3, deleted: true }]);
   });
 
+  test('what is new to a device comes as new, whatever happened to it meanwhile', async (t) => {
+    const server = await Server.start(t);
+    const sent = await server.sendMany('ana', 3);
+    await server.ask('PATCH', `/v1/notifications/${sent[0].id}`, { message: 'corrected' });
+    await server.mark('ana', { op: 'read', ids: [sent[1].id] });
+    const client = plain(t, server, 'ana');
+    await client.count(3);
+    assert.deepEqual(client.notifications.map(({ message, is_read: read, rev }) => [message, read, rev]), [
+      ['3', false, 3], ['corrected', false, 4], ['2', true, 5],
+    ]);
+    assert.deepEqual(client.updates, []);
+  });
+
   test('what changed several times while a device was away comes once, in its last state', async (t) => {
     const { server, phone, ids } = await pair(t, 3);
     await phone.emit('ack_notifications', { rev: 3 });

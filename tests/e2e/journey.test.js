@@ -76,6 +76,31 @@ test('attaching and vanishing thousands of times while notifications come', asyn
   for (const [index, user] of users.entries()) await judge(t, server, user, [bare[2 * index], bare[2 * index + 1], official[index]]);
 });
 
+test('one send at the very moment of attaching arrives, with nothing after it to help it along', async (t) => {
+  const ROUNDS = 1_200;
+  const random = seeded(t);
+  const server = await Server.start(t);
+  let next = 0;
+  const round = async () => {
+    const user = `user-${next++}`;
+    const device = new BareDevice(server, user, `${user}-device`);
+    const wire = device.attach();
+    // Somewhere between the request for the connection and the answer to CONNECT.
+    const moment = random.below(4);
+    if (moment > 0) await until('the handshake', () => wire.handshake, { every: 0 });
+    if (moment > 1) await new Promise((settle) => setImmediate(settle));
+    if (moment > 2) await until('the welcome', () => wire.welcome, { every: 0 });
+    await server.send(user, 'now');
+    await until(`${user} has it (${moment})`, () => device.log.cursor === 1, { every: 2, deadline: 10_000 });
+    assert.deepEqual(device.log.faults, []);
+    assert.deepEqual(device.log.entries.map(({ event }) => event), ['send_notification'].slice(device.log.start));
+    await wire.vanish();
+  };
+  await Promise.all(Array.from({ length: 6 }, async () => {
+    while (next < ROUNDS) await round();
+  }));
+});
+
 test('marks, edits and recalls cross from several devices that come and go', async (t) => {
   const OPERATIONS = 700;
   const random = seeded(t);
