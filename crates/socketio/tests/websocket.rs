@@ -209,6 +209,61 @@ async fn a_client_that_leaves_in_its_handshake_is_forgotten() {
     until("all are gone", || server.io.sockets() == 0).await;
 }
 
+/// Buffers are given back at pings, so with very many pings; no byte may go with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trimming_buffers_loses_nothing() {
+    let settings = Config { ping_interval: Duration::from_millis(1), ..config() };
+    let server = serve(settings, echo).await;
+    for upgraded in [false, true] {
+        let mut client = if upgraded {
+            let polling = server.polling().await;
+            let mut ws = server.websocket_for(&polling.sid).await;
+            ws.send("2probe").await;
+            assert_eq!(ws.text().await, "3probe");
+            ws.send("5").await;
+            ws.send("40").await;
+            while !ws.text().await.starts_with("40") {}
+            ws
+        } else {
+            let mut ws = server.websocket().await;
+            ws.send("40").await;
+            while !ws.text().await.starts_with("40") {}
+            ws
+        };
+        for round in 0..120u32 {
+            let size = round.wrapping_mul(2_654_435_761) as usize % 9_000;
+            let event = format!("42[\"e\",{round},\"{}\"]", "x".repeat(size));
+            match round % 4 {
+                0 if round < 80 => {
+                    client.ws.send(Message::Ping(Bytes::from_static(b"payload"))).await.unwrap()
+                }
+                1 if round > 100 => {
+                    // Written in two pieces, with time for pings between them.
+                    let (head, tail) = event.split_at(event.len() / 2);
+                    for (part, kind, last) in [(head, Data::Text, false), (tail, Data::Continue, true)] {
+                        let frame = Frame::message(Bytes::from(part.to_owned()), OpCode::Data(kind), last);
+                        client.ws.send(Message::Frame(frame)).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                }
+                _ => {}
+            }
+            if round % 4 != 1 || round <= 100 {
+                client.send(&event).await;
+            }
+            loop {
+                let text = client.text().await;
+                if text == "2" {
+                    client.send("3").await;
+                } else {
+                    assert_eq!(text, event);
+                    break;
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_event_before_the_connect_closes() {
     let server = serve(config(), echo).await;

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::packet::EnginePacket;
-use super::websocket::{WRITE_BUFFER, Ws};
+use super::websocket::{self, READ_BUFFER, WRITE_BUFFER, Ws};
 use crate::session::{Frame, Session};
 use crate::{CloseReason, ParseError, Transport};
 
@@ -36,6 +36,12 @@ pub(super) struct Pump {
     unflushed: bool,
     /// A ping is among them.
     ping: bool,
+    /// The buffers took room for more than an idle connection should keep.
+    grown: bool,
+    /// It is time to give it back: with a ping, which in quiet times is all there is, but not with each of the many
+    /// that prove receipts in busy ones.
+    trim: bool,
+    trimmed_at: Instant,
     /// The operating system would not take all; since then.
     blocked: Option<Instant>,
     /// Our close frame is out; the client's is due by then.
@@ -53,6 +59,9 @@ impl Pump {
             in_flight: 0,
             unflushed: false,
             ping: false,
+            grown: false,
+            trim: false,
+            trimmed_at: Instant::now(),
             blocked: None,
             farewell: None,
         }
@@ -79,6 +88,7 @@ impl Pump {
             match Pin::new(&mut self.ws).poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     let (bytes, ping) = (self.in_flight, self.ping);
+                    self.grown |= bytes > READ_BUFFER;
                     (self.in_flight, self.unflushed, self.ping, self.blocked) = (0, false, false, None);
                     self.session.with(|state, config, wakes| state.flushed(bytes, ping, now, config, wakes));
                 }
@@ -105,6 +115,8 @@ impl Pump {
             Frame::Ping => {
                 self.in_flight += 1;
                 self.ping = true;
+                let pause = self.session.server.config.ping_interval / 2;
+                self.trim |= self.grown && self.trimmed_at.elapsed() >= pause;
                 Message::text("2")
             }
         })
@@ -123,7 +135,21 @@ impl Pump {
         Some(since + self.session.server.config.stall_timeout)
     }
 
+    /// Gives back what large messages made the buffers take, by starting with fresh ones. Only while no part of a frame
+    /// lies in them.
+    fn trimmed(&mut self) -> Result<bool, CloseReason> {
+        if !self.trim || self.unflushed || !self.rest.is_empty() || !self.ws.get_ref().is_clean() {
+            return Ok(false);
+        }
+        (self.trim, self.grown, self.trimmed_at) = (false, false, Instant::now());
+        let meter = self.ws.get_mut().move_on();
+        self.ws = websocket::over(meter, &self.session.server.config)?;
+        Ok(true)
+    }
+
     fn receive(&mut self, message: Message) {
+        self.ws.get_mut().consumed(&message);
+        self.grown |= message.len() > READ_BUFFER;
         match message {
             Message::Text(text) => match EnginePacket::decode(text) {
                 Ok(packet) => self.session.receive(packet),
@@ -183,6 +209,14 @@ impl Future for Pump {
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Self::ended(&error)),
                     Poll::Ready(None) => return Poll::Ready(CloseReason::TransportClosed),
                     Poll::Pending => {}
+                }
+            }
+            if turn.may_read && !turn.closing {
+                match this.trimmed() {
+                    // The fresh one has to be read from once, to be woken by it.
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(reason) => return Poll::Ready(reason),
                 }
             }
             // Writing may have changed what is due, such as the answer to a ping that is on its way now.

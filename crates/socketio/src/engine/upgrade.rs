@@ -80,7 +80,9 @@ async fn probe(session: &Session, ws: &mut Ws) -> Option<()> {
 
 async fn expect(ws: &mut Ws, packet: &str) -> Option<()> {
     loop {
-        match ws.next().await?.ok()? {
+        let message = ws.next().await?.ok()?;
+        ws.get_mut().consumed(&message);
+        match message {
             Message::Text(text) if text.as_str() == packet => return Some(()),
             Message::Ping(_) | Message::Pong(_) => {}
             _ => return None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -18,12 +19,12 @@ use crate::{CloseReason, Config};
 
 pub(super) type Ws = WebSocketStream<Meter<TokioIo<Upgraded>>>;
 
-/// Frames are gathered up to about this many bytes for one write, and none is longer: a connection's write buffer
-/// keeps the room it once needed, which is then at most twice this.
+/// Frames are gathered up to about this many bytes for one write, and none is longer, so that this bounds what a
+/// connection's write buffer takes.
 pub(super) const WRITE_BUFFER: usize = 4_096;
 
-/// Every connection has one, so it is small; it grows for a large frame.
-const READ_BUFFER: usize = 1_024;
+/// Every connection has one, so it is small; it grows for a large frame, until the next trim.
+pub(super) const READ_BUFFER: usize = 1_024;
 
 /// From the answer 101 to the connection being ours.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,10 +67,16 @@ pub(super) async fn upgraded(upgrade: OnUpgrade, config: &Config) -> Result<Ws, 
         .await
         .map_err(|_| CloseReason::TransportClosed)?
         .map_err(|_| CloseReason::TransportClosed)?;
+    over(Meter::new(TokioIo::new(io)), config)
+}
+
+/// A websocket with fresh buffers over a connection on which no frame is under way. Nothing is sent or waited for.
+pub(super) fn over(meter: Meter<TokioIo<Upgraded>>, config: &Config) -> Result<Ws, CloseReason> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(config.max_packet_bytes))
         .max_frame_size(Some(config.max_packet_bytes));
-    Ok(WebSocketStream::from_raw_socket(Meter::new(TokioIo::new(io)), Role::Server, Some(limits)).await)
+    let ws = WebSocketStream::from_raw_socket(meter, Role::Server, Some(limits)).now_or_never();
+    ws.ok_or(CloseReason::TransportError)
 }

@@ -219,9 +219,12 @@ impl Client {
 
     /// The next message; `None` if the connection ended.
     pub async fn next(&mut self) -> Option<Message> {
-        match within("a message", self.ws.next()).await? {
-            Ok(message @ (Message::Text(_) | Message::Binary(_))) => Some(message),
-            _ => None,
+        loop {
+            match within("a message", self.ws.next()).await? {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Some(message),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                _ => return None,
+            }
         }
     }
 
