@@ -32,6 +32,7 @@ async fn main() {
     let users: Arc<Vec<UserId>> =
         Arc::new((0..USERS).map(|n| UserId::new(&format!("user-{n:05}")).unwrap()).collect());
 
+    alone(&store, &users).await;
     appends(&store, &users, rows.min(200_000)).await;
     batches(&store, &users, rows.saturating_sub(200_000).min(200_000)).await;
     fill(&store, &users, rows.saturating_sub(400_000)).await;
@@ -109,6 +110,17 @@ fn outgoing(user: &UserId, content: &Arc<Content>) -> Outgoing {
         expires_at: None,
         collapse_key: None,
     }
+}
+
+/// One caller, one notification a call: what a send takes when nothing else goes on.
+async fn alone(store: &SqliteStore, users: &[UserId]) {
+    let (content, mut times) = (content(), Vec::new());
+    for user in users.iter().cycle().step_by(7).take(2_000) {
+        let at = Instant::now();
+        store.append(vec![outgoing(user, &content)], None).await.unwrap();
+        times.push(at.elapsed());
+    }
+    println!("one append, nothing else going on: {}", spread(times));
 }
 
 /// One caller for each of the producers, one notification a call, users at random.
@@ -226,28 +238,35 @@ async fn reads(store: &SqliteStore, users: &[UserId]) {
     println!("counts, the call: {}", spread(counts));
 }
 
-/// 1,000 of an inbox of 2,000, by bound and by ids. Durable, so each has a sync in it.
+/// 1,000 of one inbox, by bound and by ids. Durable, so each has a sync in it.
 async fn marks(store: &SqliteStore) {
     let content = content();
     let user = UserId::new("marker").unwrap();
-    let (mut by_bound, mut by_ids, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..20 {
-        let batch = || (0..1_000).map(|_| outgoing(&user, &content)).collect::<Vec<_>>();
-        let (first, second) = (batch(), batch());
-        let ids: Vec<_> = second.iter().map(|item| item.id).collect();
-        store.append(first, None).await.unwrap();
-        let time = async |op, target, times: &mut Vec<Duration>| {
-            let mark = Mark { op, target, category: None };
+    let batch = || (0..1_000).map(|_| outgoing(&user, &content)).collect::<Vec<_>>();
+    let first = batch();
+    let ids: Vec<_> = first.iter().map(|item| item.id).collect();
+    store.append(first, None).await.unwrap();
+    let time = async |what: &str, op: [MarkOp; 2], target: MarkTarget| {
+        let (mut times, used) = (Vec::new(), cpu());
+        for turn in 0..100 {
+            let mark = Mark { op: op[turn % 2], target: target.clone(), category: None };
             let at = Instant::now();
             assert_eq!(store.mark(&user, mark).await.unwrap().changed, 1_000);
             times.push(at.elapsed());
-        };
-        time(MarkOp::Read, MarkTarget::UpTo(u64::MAX), &mut by_bound).await;
-        store.append(second, None).await.unwrap();
-        time(MarkOp::Read, MarkTarget::Ids(ids.clone()), &mut by_ids).await;
-        time(MarkOp::Delete, MarkTarget::Ids(ids), &mut deletes).await;
+        }
+        let used = (cpu() - used) * 10.0;
+        println!("mark 1,000 {what}, with its sync: {} ({used:.1} CPU ms each)", spread(times));
+    };
+    time("read or unread, by bound", [MarkOp::Read, MarkOp::Unread], MarkTarget::UpTo(u64::MAX)).await;
+    time("read or unread, by ids", [MarkOp::Read, MarkOp::Unread], MarkTarget::Ids(ids.clone())).await;
+    time("archived or not, by ids", [MarkOp::Archive, MarkOp::Unarchive], MarkTarget::Ids(ids)).await;
+    let mut fresh = Vec::new();
+    for _ in 0..20 {
+        store.append(batch(), None).await.unwrap();
+        let mark = Mark { op: MarkOp::Read, target: MarkTarget::UpTo(u64::MAX), category: None };
+        let at = Instant::now();
+        store.mark(&user, mark).await.unwrap();
+        fresh.push(at.elapsed());
     }
-    println!("mark 1,000 read by bound, with its sync: {}", spread(by_bound));
-    println!("mark 1,000 read by ids, with its sync: {}", spread(by_ids));
-    println!("delete 1,000 by ids, with its sync: {}", spread(deletes));
+    println!("mark 1,000 new ones read, with its sync: {}", spread(fresh));
 }

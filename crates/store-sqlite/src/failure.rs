@@ -25,14 +25,20 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    /// Whether another operation would meet the same: the disk itself fails, not this operation.
+    /// Whether another operation would meet the same: the disk fails, or another process holds the file.
     pub(crate) fn is_the_disk(&self) -> bool {
         match self {
             Self::Refused(_) => false,
             Self::Damaged(_) => true,
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
-                Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen)
+                Some(
+                    ErrorCode::SystemIoFailure
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                )
             ),
         }
     }

@@ -3,7 +3,8 @@ use std::time::Duration;
 /// What an operator may want to set; the defaults serve most.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a call waits for a place in the queue, and then for its answer, before it is `Unavailable`.
+    /// How long a call waits for a place in the queue, and then for its answer, before it is `Unavailable`. By tokio's
+    /// clock: where a test has paused it, waiting for the writer's thread looks like idling, and time jumps.
     pub wait: Duration,
     /// How many calls read at the same time.
     pub readers: usize,

@@ -32,7 +32,7 @@ pub mod retention;
 pub use fixture::{Factory, Fixture, ManualClock, Recorder};
 
 /// Expands to one `#[tokio::test]` a behaviour. `$factory` is an expression that makes a fresh
-/// [`Factory`](conformance::Factory); the crate that calls it needs tokio with `macros` and `rt-multi-thread`.
+/// [`Factory`](crate::conformance::Factory); the crate that calls it needs tokio with `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! conformance {
     ($factory:expr) => {
