@@ -62,6 +62,7 @@ python_environment() {
 
 export TIDINGS_BIN="$PWD/target/debug/tidings"
 export TIDINGS_ECHO_BIN="$PWD/target/debug/examples/echo"
+export PYTHONDONTWRITEBYTECODE=1
 export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
 
 step "tools of the system" system_tools

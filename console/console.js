@@ -556,6 +556,8 @@ function startComposer() {
       const { notifications } = await call("POST", "/v1/notifications", body, { "idempotency-key": tried.key });
       tried = { text: null, key: null };
       for (const stored of notifications) showSent(stored, body.title ?? body.message);
+      // A page without the client file is not told of what arrives.
+      for (const pane of panes) if (!pane.socket) pane.reload();
       form.elements.title.value = "";
       form.elements.message.value = "";
     } catch (refused) {

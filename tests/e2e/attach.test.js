@@ -156,6 +156,27 @@ describe('ways to attach', { concurrency: 4 }, () => {
   });
 });
 
+describe('more sockets than are allowed', { concurrency: 4 }, () => {
+  for (const [name, env] of [['of one user', 'TIDINGS_MAX_SOCKETS_PER_USER'], ['in all', 'TIDINGS_MAX_SOCKETS']]) {
+    test(`${name}: the next one is refused, the others stay, and a place that is left can be taken`, async (t) => {
+      const server = await Server.start(t, { env: { [env]: '2' } });
+      const one = attach(t, server, {}, { transports: ['websocket'] });
+      const two = attach(t, server, {}, { transports: ['websocket'] });
+      await Promise.all([one.ready(), two.ready()]);
+      const three = attach(t, server, {}, { transports: ['websocket'] });
+      await three.refused();
+      assert.equal(three.socket.connected, false);
+      assert.deepEqual([one.socket.connected, two.socket.connected], [true, true]);
+      one.socket.disconnect();
+      await until('the third comes in', () => {
+        // A client that was refused by name does not try again by itself.
+        if (!three.socket.active) three.socket.connect();
+        return three.all('inbox_ready').length > 0;
+      }, { every: 100 });
+    });
+  }
+});
+
 describe('where a device starts', { concurrency: 4 }, () => {
   test('pending: at the furthest revision that any device has confirmed', async (t) => {
     const server = await stocked(t, 5);

@@ -346,6 +346,23 @@ describe('the page', { concurrency: 2 }, () => {
     assert.deepEqual(faults, []);
   });
 
+  test('a server without the client file says so, and the page is of use all the same', async (t) => {
+    const server = await Server.start(t);
+    await server.send('ana', 'stored');
+    const { open, context } = await person(t);
+    await context.route('**/socket.io/socket.io.js', (route) => route.fulfill({ status: 404, contentType: 'application/problem+json', body: '{}' }));
+    const view = await open(server.url);
+    await until('the banner', () => view.page.getByTestId('client-missing').isVisible());
+    const ana = view.pane('ana');
+    await ana.shows('connection', 'not live');
+    await ana.showsMessages('stored');
+    await ana.press('stored', 'mark-read');
+    await ana.shows('badge', '0 unread');
+    await view.send({ to: 'ana', message: 'sent all the same' });
+    await ana.showsMessages('sent all the same', 'stored');
+    await ana.shows('badge', '1 unread');
+  });
+
   test('the original demo page works from another port of this machine', async (t) => {
     const server = await Server.start(t);
     const address = server.url.replace('127.0.0.1', 'localhost');
