@@ -17,6 +17,7 @@ mod http1;
 mod idle;
 mod ledger;
 mod load;
+mod meter;
 mod options;
 mod payload;
 mod process;

@@ -3,8 +3,8 @@ use crate::crowd::Gathering;
 use crate::error::BenchError;
 use crate::http1::Connection;
 use crate::ledger::Ledger;
+use crate::meter::{Beside, Meter};
 use crate::options::{Crowd, Latency, Send, Server};
-use crate::process::Usage;
 use crate::report::{LoadReport, Percentiles, ServerCost};
 use crate::rng::Rng;
 use crate::sender::Sender;
@@ -86,28 +86,30 @@ pub async fn run(plan: &Plan, server: &Server) -> Result<LoadReport, BenchError>
     let connections = connect(plan, target.endpoint()).await?;
 
     let progress = tokio::task::spawn_local(show_progress(Rc::clone(&ledger), plan.sends));
-    let before = target.usage()?;
-    let own_before = Usage::own().unwrap_or_default();
+    let meter = Meter::start(&target)?;
     let start = clock.now();
     send_all(plan, &gathering, connections).await?;
     let sent = clock.now();
     wait_for_receipts(&ledger, Duration::from_secs(u64::from(plan.crowd.silence))).await;
     let end = ledger.borrow().last_received_at.max(sent);
-    let own = Usage::own().unwrap_or_default().cpu() - own_before.cpu();
+    let beside = meter.beside(&target)?;
     progress.abort();
     tokio::time::sleep(Duration::from_secs(u64::from(plan.crowd.settle))).await;
-    let after = target.usage()?;
 
     let ledger = ledger.borrow();
-    let seconds = (end - start) as f64 / 1e9;
-    let cost = |(before, after): (Usage, Usage)| ServerCost {
-        cpu_user_seconds: after.user - before.user,
-        cpu_system_seconds: after.system - before.system,
-        cpu_seconds_per_100k: (after.cpu() - before.cpu()) * 1e5 / (ledger.tally.accepted as f64).max(1.0),
-        resident_mib_before: before.resident as f64 / 1_048_576.0,
-        resident_mib_after: after.resident as f64 / 1_048_576.0,
-    };
-    Ok(LoadReport {
+    let cost = meter.server(&target, ledger.tally.accepted)?;
+    Ok(report(plan, &ledger, (end - start) as f64 / 1e9, cost, beside, fsync))
+}
+
+fn report(
+    plan: &Plan,
+    ledger: &Ledger,
+    seconds: f64,
+    server: Option<ServerCost>,
+    beside: Beside,
+    fsync: Option<Duration>,
+) -> LoadReport {
+    LoadReport {
         scenario: plan.scenario,
         users: plan.users,
         senders: plan.senders,
@@ -129,10 +131,11 @@ pub async fn run(plan: &Plan, server: &Server) -> Result<LoadReport, BenchError>
         sends_per_second: ledger.tally.accepted as f64 / seconds.max(f64::EPSILON),
         post_ms: Percentiles::from(&ledger.post),
         end_to_end_ms: Percentiles::from(&ledger.end_to_end),
-        server: before.zip(after).map(cost),
-        client_cpu_seconds: own,
+        server,
+        client_cpu_seconds: beside.own,
+        other_cpu_seconds: beside.others,
         fsync_ms: fsync.map(|time| time.as_secs_f64() * 1e3),
-    })
+    }
 }
 
 /// Opens the senders' connections, so that no send pays for it.

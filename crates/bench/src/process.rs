@@ -34,6 +34,23 @@ impl Usage {
     }
 }
 
+/// Processor time that everything on this machine has used, in seconds: a run beside others' work is worth less, and
+/// its report should say so.
+pub fn machine_cpu() -> io::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let ticks = busy_ticks(&stat).ok_or_else(|| io::Error::other("unknown form of /proc/stat"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The first line: user, nice, system, idle, iowait, irq, softirq, steal; the guests' time behind them is part of user.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> =
+        line.split_ascii_whitespace().take(8).map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal] = ticks[..] else { return None };
+    Some(user + nice + system + irq + softirq + steal)
+}
+
 /// `utime` and `stime`, the fields 14 and 15. The second field is the name, which may hold anything but ends with the
 /// last parenthesis.
 fn ticks(stat: &str) -> Option<(u64, u64)> {
@@ -62,6 +79,12 @@ mod tests {
     fn resident_memory_is_in_bytes() {
         assert_eq!(resident("Name:\tx\nVmRSS:\t    1200 kB\nRssAnon: 1 kB\n"), Some(1_228_800));
         assert_eq!(resident("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn idle_and_waiting_time_is_not_busy() {
+        assert_eq!(busy_ticks("cpu  1 2 3 900 800 4 5 6 7 8\ncpu0 1"), Some(21));
+        assert_eq!(busy_ticks("cpu  1 2 3"), None);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct LoadReport {
     pub server: Option<ServerCost>,
     /// What the load generator itself used in this time.
     pub client_cpu_seconds: f64,
+    /// What everything else on this machine used in this time; not none: the run was disturbed.
+    pub other_cpu_seconds: Option<f64>,
     /// What the disk takes for an fsync (median).
     pub fsync_ms: Option<f64>,
 }
@@ -113,6 +115,9 @@ impl LoadReport {
             rows.push(("server memory", format!("{before:.1} MiB before, {after:.1} MiB after")));
         }
         rows.push(("load generator CPU", format!("{:.2} s", self.client_cpu_seconds)));
+        if let Some(others) = self.other_cpu_seconds {
+            rows.push(("CPU of all others here", format!("{others:.2} s")));
+        }
         if let Some(fsync) = self.fsync_ms {
             rows.push(("fsync of the disk", format!("{fsync:.3} ms")));
         }
