@@ -40,6 +40,7 @@ mod readers;
 mod recall;
 mod register;
 mod registration;
+mod revoke;
 mod rows;
 mod schema;
 mod state;
@@ -199,6 +200,10 @@ impl Store for SqliteStore {
         self.writer.submit(register::Register { user: user.clone(), registration }).await
     }
 
+    async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.submit(revoke::Revoke { user: user.clone(), at }).await
+    }
+
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         self.writer.submit(sweep::Slice { sweep }).await
     }
@@ -246,6 +251,11 @@ impl Store for SqliteStore {
     async fn registration(&self, pid: &str) -> Result<Option<(UserId, DeviceId)>, StoreError> {
         let pid = pid.to_owned();
         self.readers.read(move |conn| registration::registration(conn, &pid)).await
+    }
+
+    async fn revoked_at(&self, user: &UserId) -> Result<Option<Timestamp>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |conn| revoke::revoked_at(conn, &user)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

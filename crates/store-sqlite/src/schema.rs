@@ -15,7 +15,8 @@ use rusqlite::{Connection, Result};
 pub(crate) const APPLICATION_ID: i32 = 0x5464_6773;
 
 /// One step a version; what was released is never edited.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value ANY
@@ -97,7 +98,15 @@ CREATE TABLE idempotency (
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX idempotency_age ON idempotency (created_at);
-"];
+",
+    "
+CREATE TABLE revocation (
+    user_id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revocation_age ON revocation (at);
+",
+];
 
 /// The version of the layout that this program writes, in the file's `user_version`.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;

@@ -30,7 +30,9 @@ pub use write::{
 };
 
 use async_trait::async_trait;
-use tidings_domain::{Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, UserId};
+use tidings_domain::{
+    Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
+};
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_TTL: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
@@ -85,6 +87,10 @@ pub trait Store: Send + Sync + 'static {
     /// remembers which registration its connection holds. The newest registration of a connection replaces older ones.
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError>;
 
+    /// The user's sessions end at `at`: what was signed before opens nothing any more. A smaller `at` than before changes
+    /// nothing. Kept for as long as notifications are.
+    async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError>;
+
     /// Upkeep, a slice at a time so that it never holds up a send: what is due to expire is deleted (one revision an
     /// inbox), what is older than retention is deleted, tombstones older than retention are removed and the floor
     /// raised, forgotten devices and idempotency keys go. Call again while [`Swept::more`].
@@ -120,6 +126,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whose registration a connection (`pid`) last held.
     async fn registration(&self, pid: &str) -> Result<Option<(UserId, DeviceId)>, StoreError>;
+
+    /// When the user's sessions were last ended.
+    async fn revoked_at(&self, user: &UserId) -> Result<Option<Timestamp>, StoreError>;
 
     /// Whether the store can serve right now: reads, and whether the last write failed. Cheap.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -1,0 +1,45 @@
+use crate::failure::Failure;
+use crate::transaction::Tx;
+use crate::writer::Operation;
+use rusqlite::{Connection, OptionalExtension};
+use tidings_domain::{Timestamp, UserId};
+
+/// The user's sessions end. It makes no inbox: a token may be older than its user's first notification.
+pub(crate) struct Revoke {
+    pub user: UserId,
+    pub at: Timestamp,
+}
+
+impl Operation for Revoke {
+    type Answer = ();
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        tx.conn
+            .prepare_cached(
+                "INSERT INTO revocation (user_id, at) VALUES (?1, ?2) \
+                 ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at)",
+            )?
+            .execute((self.user.as_str(), self.at.as_millis()))?;
+        Ok(())
+    }
+}
+
+/// When the user's sessions were last ended.
+pub(crate) fn revoked_at(conn: &Connection, user: &UserId) -> Result<Option<Timestamp>, Failure> {
+    let at = conn
+        .prepare_cached("SELECT at FROM revocation WHERE user_id = ?1")?
+        .query_row([user.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(at.map(Timestamp::from_millis))
+}
+
+/// Forgets what is older than any token that could still be valid.
+pub(crate) fn forget(tx: &Tx<'_>, cutoff: i64, limit: i64) -> Result<usize, Failure> {
+    let gone = tx
+        .conn
+        .prepare_cached(
+            "DELETE FROM revocation WHERE user_id IN (SELECT user_id FROM revocation WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute((cutoff, limit))?;
+    Ok(gone)
+}
