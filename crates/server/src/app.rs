@@ -1,8 +1,11 @@
 //! What the whole server shares.
 
+use crate::http::Requests;
 use crate::realtime::Hub;
+use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
+use tidings_auth::Auth;
 use tidings_domain::Clock;
 use tidings_socketio::Origins;
 use tidings_store::Store;
@@ -16,6 +19,10 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub auth: Auth,
+    /// How many requests of one place or key were served this second.
+    pub requests: Requests,
     /// Which pages may talk to the server.
     pub origins: Origins,
     /// The operator's bounds.
@@ -35,6 +42,10 @@ pub struct Limits {
     pub sockets_per_user: usize,
     /// Events a second from one socket; 0: no limit.
     pub events_per_second: u32,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether limits by address also hold for loopback.
+    pub limit_loopback: bool,
     /// To register a connected socket.
     pub register: Duration,
 }

@@ -2,12 +2,15 @@
 
 use crate::app::{App, Limits};
 use crate::config::Config;
+use crate::http::Requests;
 use crate::realtime::{Hub, SEND_BUFFER, STALL, serve_socket};
+use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use thiserror::Error;
+use tidings_auth::{Auth, Unusable};
 use tidings_bus::{Bus, Listener, LocalBus};
 use tidings_domain::{Change, SystemClock};
 use tidings_socketio::{Origins, SocketIo};
@@ -20,6 +23,12 @@ use tokio_util::sync::CancellationToken;
 /// Why the server did not start; one sentence for the operator.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// A key is configured but cannot be used.
+    #[error(transparent)]
+    Auth(#[from] Unusable),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -42,9 +51,11 @@ impl Observer for Publisher {
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn run(config: Config) -> Result<(), StartError> {
+    let clock = Arc::new(SystemClock);
+    let auth = Auth::new(config.auth.clone(), clock.clone()).await?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
-    let clock = Arc::new(SystemClock);
     let bus = Arc::new(LocalBus::new());
     let observer = Arc::new(Publisher(bus.clone()));
     let (data_dir, for_store) = (config.data_dir.clone(), clock.clone());
@@ -59,23 +70,28 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         store,
         hub,
         clock,
-        origins: origins(&config),
+        origins: origins(&config, auth.is_open()),
+        auth,
+        requests: Requests::new(config.max_requests_per_second),
         limits: Limits {
             body: config.max_body,
             batch: config.max_batch,
             sockets_per_user: config.max_sockets_per_user,
             events_per_second: config.max_events_per_second,
+            trusted_proxies: config.trusted_proxies.clone(),
+            limit_loopback: config.limit_loopback,
             register: config.register,
         },
         draining: CancellationToken::new(),
     });
-    serve(app, listener, &config, asked_to_end()?).await
+    serve(app, listener, tls, &config, asked_to_end()?).await
 }
 
 /// Serves on a bound listener until `shutdown` is set, then drains and closes the store.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     config: &Config,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
@@ -83,12 +99,22 @@ pub async fn serve(
     let sockets = SocketIo::new(socket_config(config, &app.origins), move |socket, connect| {
         serve_socket(for_sockets.clone(), socket, connect)
     });
-    let url = format!("http://{}", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
     tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
-    let serving =
-        tokio::spawn(http::serve(router, listener, config.handshake, stop_accepting.clone(), config.drain));
+    let serving = tokio::spawn(http::serve(
+        router,
+        listener,
+        tls.clone(),
+        config.handshake,
+        stop_accepting.clone(),
+        config.drain,
+    ));
+    if let Some(tls) = tls {
+        reload_on_hangup(tls)?;
+    }
 
     tracing::warn!(
         "open mode: no key is configured, so anybody who reaches this address may read and send everything"
@@ -120,10 +146,24 @@ fn asked_to_end() -> Result<CancellationToken, io::Error> {
     Ok(token)
 }
 
+fn reload_on_hangup(tls: Arc<Tls>) -> Result<(), io::Error> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate before stays in use"),
+            }
+        }
+    });
+    Ok(())
+}
+
 /// In open mode any loopback page may talk to the server, and `Host` must be loopback too, unless the operator has put
 /// the server on another address on purpose.
-fn origins(config: &Config) -> Origins {
-    let base = if config.listen.ip().is_loopback() { Origins::loopback() } else { Origins::same_origin() };
+fn origins(config: &Config, open: bool) -> Origins {
+    let base =
+        if open && config.listen.ip().is_loopback() { Origins::loopback() } else { Origins::same_origin() };
     base.with(config.allowed_origins.iter().cloned())
 }
 

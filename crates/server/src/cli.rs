@@ -1,9 +1,11 @@
 //! The command line. Every setting is also a flag; the list is [`SETTINGS`].
 
-use crate::config::{Config, ConfigError, SETTINGS, Value, read_env_file, resolve, strangers};
+use crate::config::{Config, ConfigError, SETTINGS, Value, is_open, read_env_file, resolve, strangers};
 use clap::{Arg, ArgMatches, Args as _, Command};
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
+use tidings_domain::UserId;
 
 /// What was asked for.
 pub enum Task {
@@ -11,6 +13,8 @@ pub enum Task {
     Serve(Box<Config>, Vec<String>),
     /// Print the effective settings.
     ShowConfig(Vec<Value>),
+    /// Print a user token.
+    Token(Box<Config>, UserId, Duration),
     /// Ask a running server whether it is well.
     Healthcheck(Box<Config>),
     /// Load a running server and measure.
@@ -40,6 +44,19 @@ fn command() -> Command {
         .subcommand(Command::new("serve").about("Serve (the default)"))
         .subcommand(Command::new("config").about("Print the effective settings, secrets hidden"))
         .subcommand(
+            Command::new("token")
+                .about("Print a user token, signed with TIDINGS_JWT_SECRET")
+                .arg(Arg::new("user").value_name("USER").required(true).help("Whose inbox it opens"))
+                .arg(
+                    Arg::new("ttl")
+                        .long("ttl-seconds")
+                        .value_name("SECONDS")
+                        .default_value("3600")
+                        .value_parser(clap::value_parser!(u64).range(1..))
+                        .help("How long it holds"),
+                ),
+        )
+        .subcommand(
             Command::new("healthcheck").about("Ask the server on PORT whether it is ready; exit 0 if it is"),
         )
         .subcommand(tidings_bench::Options::augment_args(
@@ -61,6 +78,12 @@ pub fn parse() -> Result<Task, ConfigError> {
     let values = resolve(&flags(inner), |name| std::env::var(name).ok(), &file);
     Ok(match matches.subcommand_name() {
         Some("config") => Task::ShowConfig(values),
+        Some("token") => {
+            let user = inner.get_one::<String>("user").map_or("", String::as_str);
+            let user = UserId::new(user).map_err(|invalid| ConfigError(invalid.to_string()))?;
+            let ttl = Duration::from_secs(inner.get_one::<u64>("ttl").copied().unwrap_or(3600));
+            Task::Token(Box::new(Config::from_values(&values)?), user, ttl)
+        }
         Some("healthcheck") => Task::Healthcheck(Box::new(Config::from_values(&values)?)),
         _ => {
             let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -82,6 +105,8 @@ pub fn show(values: &[Value]) -> String {
     for Value { setting, text, origin } in values {
         let shown = match (setting.secret, text.is_empty()) {
             (true, false) => "(hidden)",
+            (false, true) if setting.env == "TIDINGS_BIND" && is_open(values) => "127.0.0.1",
+            (false, true) if setting.env == "TIDINGS_BIND" => "0.0.0.0",
             _ => text.as_str(),
         };
         out.push_str(&format!("{}={shown}  # {origin}\n", setting.env));

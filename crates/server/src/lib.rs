@@ -10,4 +10,6 @@ mod http;
 mod input;
 pub mod logging;
 pub mod realtime;
+mod revocation;
+pub mod tls;
 mod upkeep;

@@ -1,7 +1,10 @@
 //! The `tidings` binary.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use tidings::{bootstrap, cli, healthcheck, logging};
+use tidings_auth::Auth;
+use tidings_domain::SystemClock;
 
 fn main() -> ExitCode {
     match run() {
@@ -23,6 +26,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             runtime()?.block_on(bootstrap::run(*config))?;
         }
         cli::Task::ShowConfig(values) => cli::print(&cli::show(&values))?,
+        cli::Task::Token(config, user, ttl) => {
+            let auth = runtime()?.block_on(Auth::new(config.auth, Arc::new(SystemClock)))?;
+            cli::print(&format!("{}\n", auth.mint(&user, ttl)?.0))?;
+        }
         cli::Task::Healthcheck(config) => healthcheck::healthcheck(config.listen)?,
         cli::Task::Bench(options) => {
             runtime()?.block_on(tidings_bench::run(*options))?;

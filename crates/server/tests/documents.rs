@@ -1,5 +1,7 @@
 //! Documents that are made from the code are committed, and compared here. `TIDINGS_WRITE_DOCUMENTS=1` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use tidings::config::SETTINGS;
@@ -13,7 +15,13 @@ fn configuration() -> String {
     for setting in SETTINGS {
         let default = if setting.default.is_empty() { "unset" } else { setting.default };
         let later = if setting.supported { "" } else { " *(not in this version: refused at start)*" };
-        let _ = writeln!(text, "| `{}` | `--{}` | {default} | {}{later} |", setting.env, setting.flag(), setting.help);
+        let _ = writeln!(
+            text,
+            "| `{}` | `--{}` | {default} | {}{later} |",
+            setting.env,
+            setting.flag(),
+            setting.help
+        );
     }
     text
 }

@@ -1,6 +1,8 @@
 //! The pump against a real store, with news that is lost, doubled and late: whatever the bus does, a device's picture
 //! equals the inbox, each revision comes once and in order, and what a device never had comes as a new notification.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -275,7 +277,7 @@ async fn agree(node: &Node, devices: Vec<Device>, seed: u64) -> Vec<Device> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_devices_picture_equals_the_inbox() {
     for seed in seeds() {
-        println!("TIDINGS_PUMP_SEED={seed}");
+        eprintln!("TIDINGS_PUMP_SEED={seed}");
         let node = Arc::new(Node::start(seed));
         let mut following = node.attach("following", 0).await;
         let disturbing = {
@@ -294,7 +296,7 @@ async fn a_devices_picture_equals_the_inbox() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_device_never_had_comes_as_new_exactly_once_however_it_changed_meanwhile() {
     for seed in seeds() {
-        println!("TIDINGS_PUMP_SEED={seed}");
+        eprintln!("TIDINGS_PUMP_SEED={seed}");
         let node = Arc::new(Node::start(seed));
         disturb(&node, seed, 300, false).await;
         // Many pages to resume, while everything in them goes on changing.

@@ -6,6 +6,7 @@ mod source;
 pub use settings::{SETTINGS, Setting};
 pub use source::{Origin, Value, read_env_file, resolve, strangers};
 
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -23,8 +24,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The embedded store's folder.
     pub data_dir: PathBuf,
+    /// Who may do what.
+    pub auth: tidings_auth::Settings,
+    /// The certificate and its key, for TLS by the server itself.
+    pub tls: Option<TlsFiles>,
     /// Origins of browser requests beside the server's own.
     pub allowed_origins: Vec<String>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long notifications are kept.
     pub retention: Duration,
     /// How long SIGTERM may take.
@@ -49,12 +56,30 @@ pub struct Config {
     pub max_handshakes_per_second: u32,
     /// Events a second from one socket; 0: no limit.
     pub max_events_per_second: u32,
+    /// Requests a second from one key or address; 0: no limit.
+    pub max_requests_per_second: u32,
     /// Whether limits by address also hold for loopback.
     pub limit_loopback: bool,
     /// What is logged.
     pub log: String,
     /// Whether the log is for machines.
     pub log_json: bool,
+}
+
+/// Where the certificate chain and its private key lie, both as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Whether nothing that could tell people apart is configured: anybody may do anything.
+pub fn is_open(values: &[Value]) -> bool {
+    ["TIDINGS_API_KEYS", "TIDINGS_JWT_SECRET", "TIDINGS_JWT_PUBLIC_KEY_FILE", "TIDINGS_JWKS_URL"]
+        .iter()
+        .all(|name| text(values, name).is_empty())
 }
 
 impl Config {
@@ -65,23 +90,27 @@ impl Config {
         {
             return Err(unsupported(value));
         }
-        let bind: Option<IpAddr> = match text(values, "TIDINGS_BIND") {
-            "localhost" => None,
-            _ => optional(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?,
+        let bind: IpAddr = match text(values, "TIDINGS_BIND") {
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            "" if is_open(values) => Ipv4Addr::LOCALHOST.into(),
+            "" => Ipv4Addr::UNSPECIFIED.into(),
+            _ => required(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?,
         };
         let allow_open: bool = truth(values, "TIDINGS_ALLOW_OPEN")?;
-        let ip = bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        if !ip.is_loopback() && !allow_open {
+        if is_open(values) && !bind.is_loopback() && !allow_open {
             return Err(ConfigError(format!(
-                "TIDINGS_BIND={ip} would let anybody who reaches this machine read and send everything, since no API key \
+                "TIDINGS_BIND={bind} would let anybody who reaches this machine read and send everything, since no API key \
                  is configured; set TIDINGS_ALLOW_OPEN=true if that is what you want"
             )));
         }
         let log_format = text(values, "TIDINGS_LOG_FORMAT");
         Ok(Self {
-            listen: SocketAddr::new(ip, required(values, "PORT", "a port from 0 to 65535")?),
+            listen: SocketAddr::new(bind, required(values, "PORT", "a port from 0 to 65535")?),
             data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
+            auth: auth(values),
+            tls: tls(values)?,
             allowed_origins: origins(values)?,
+            trusted_proxies: networks(values, "TIDINGS_TRUSTED_PROXIES")?,
             retention: Duration::from_secs(
                 86_400 * u64::from(number_from_1::<u32>(values, "TIDINGS_RETENTION_DAYS")?.min(36_500)),
             ),
@@ -96,6 +125,7 @@ impl Config {
             max_sockets_per_address: required(values, "TIDINGS_MAX_SOCKETS_PER_ADDRESS", WHOLE)?,
             max_handshakes_per_second: required(values, "TIDINGS_MAX_HANDSHAKES_PER_SECOND", WHOLE)?,
             max_events_per_second: required(values, "TIDINGS_MAX_EVENTS_PER_SECOND", WHOLE)?,
+            max_requests_per_second: required(values, "TIDINGS_MAX_REQUESTS_PER_SECOND", WHOLE)?,
             limit_loopback: truth(values, "TIDINGS_LIMIT_LOOPBACK")?,
             log: text(values, "TIDINGS_LOG").to_owned(),
             log_json: match log_format {
@@ -169,6 +199,41 @@ fn truth(values: &[Value], env: &str) -> Result<bool, ConfigError> {
     }
 }
 
+fn auth(values: &[Value]) -> tidings_auth::Settings {
+    let set = |name| Some(text(values, name)).filter(|text| !text.is_empty()).map(str::to_owned);
+    let keys = text(values, "TIDINGS_API_KEYS").split(',').map(str::trim);
+    tidings_auth::Settings {
+        api_keys: keys.filter(|key| !key.is_empty()).map(Into::into).collect(),
+        jwt_secret: set("TIDINGS_JWT_SECRET").map(Into::into),
+        public_key_file: set("TIDINGS_JWT_PUBLIC_KEY_FILE").map(PathBuf::from),
+        jwks_url: set("TIDINGS_JWKS_URL"),
+        audience: set("TIDINGS_JWT_AUDIENCE"),
+        issuer: set("TIDINGS_JWT_ISSUER"),
+    }
+}
+
+fn tls(values: &[Value]) -> Result<Option<TlsFiles>, ConfigError> {
+    let (certificate, key) = (text(values, "TIDINGS_TLS_CERT_FILE"), text(values, "TIDINGS_TLS_KEY_FILE"));
+    match (certificate.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() })),
+        (true, false) => {
+            Err(ConfigError("TIDINGS_TLS_KEY_FILE is set without TIDINGS_TLS_CERT_FILE".to_owned()))
+        }
+        (false, true) => {
+            Err(ConfigError("TIDINGS_TLS_CERT_FILE is set without TIDINGS_TLS_KEY_FILE".to_owned()))
+        }
+    }
+}
+
+fn networks(values: &[Value], env: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let parts = text(values, env).split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)))
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong(find(values, env), "a list of addresses or networks like 10.0.0.0/8"))
+}
+
 fn origins(values: &[Value]) -> Result<Vec<String>, ConfigError> {
     let parts =
         text(values, "TIDINGS_ALLOWED_ORIGINS").split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -217,12 +282,20 @@ mod tests {
             ("TIDINGS_LOG_FORMAT", "xml"),
             ("TIDINGS_ALLOWED_ORIGINS", "app.example.com"),
             ("MONGODB_URI", "mongodb://localhost:27017/notifications"),
-            ("TIDINGS_API_KEYS", "k"),
+            ("REDIS_URL", "redis://localhost"),
+            ("TIDINGS_TLS_CERT_FILE", "cert.pem"),
+            ("TIDINGS_TRUSTED_PROXIES", "10.0.0.0/64"),
         ] {
             let error = config(&[(name, value)]).unwrap_err();
             assert!(error.0.contains(name), "{name}: {error}");
         }
         assert!(!config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
+    }
+
+    #[test]
+    fn with_a_key_the_server_listens_everywhere() {
+        let config = config(&[("TIDINGS_API_KEYS", "0123456789abcdef0123456789abcdef")]).unwrap();
+        assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
     }
 
     #[test]

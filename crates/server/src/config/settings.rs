@@ -32,23 +32,23 @@ const fn later(env: &'static str, default: &'static str, help: &'static str) -> 
     Setting { env, default, help, secret: false, supported: false }
 }
 
-const fn secret_later(env: &'static str, help: &'static str) -> Setting {
-    Setting { env, default: "", help, secret: true, supported: false }
+const fn secret(env: &'static str, help: &'static str) -> Setting {
+    Setting { env, default: "", help, secret: true, supported: true }
 }
 
 /// All settings, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     setting("PORT", "3000", "The port to listen on; 0 takes a free one"),
-    setting("TIDINGS_BIND", "127.0.0.1", "The address to listen on"),
+    setting("TIDINGS_BIND", "", "The address to listen on; unset: 127.0.0.1 in open mode, else 0.0.0.0"),
     Setting { secret: true, ..later("MONGODB_URI", "", "MongoDB as the store; unset: the embedded one") },
     setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
     Setting { secret: true, ..later("REDIS_URL", "", "Redis, to run several nodes as one") },
-    secret_later("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
-    secret_later("TIDINGS_JWT_SECRET", "The secret of HS256 user tokens"),
-    later("TIDINGS_JWT_PUBLIC_KEY_FILE", "", "The public key of user tokens"),
-    later("TIDINGS_JWKS_URL", "", "Where the public keys of user tokens are published"),
-    later("TIDINGS_JWT_AUDIENCE", "", "The audience a user token must name"),
-    later("TIDINGS_JWT_ISSUER", "", "The issuer a user token must name"),
+    secret("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
+    secret("TIDINGS_JWT_SECRET", "The secret of HS256 user tokens"),
+    setting("TIDINGS_JWT_PUBLIC_KEY_FILE", "", "The public key of user tokens"),
+    setting("TIDINGS_JWKS_URL", "", "Where the public keys of user tokens are published"),
+    setting("TIDINGS_JWT_AUDIENCE", "", "The audience a user token must name"),
+    setting("TIDINGS_JWT_ISSUER", "", "The issuer a user token must name"),
     setting(
         "TIDINGS_ALLOWED_ORIGINS",
         "",
@@ -71,11 +71,15 @@ pub const SETTINGS: &[Setting] = &[
     setting("TIDINGS_MAX_SOCKETS_PER_ADDRESS", "1000", "Sockets of one address; 0: no limit"),
     setting("TIDINGS_MAX_HANDSHAKES_PER_SECOND", "0", "New sockets a second in all; 0: no limit"),
     setting("TIDINGS_MAX_EVENTS_PER_SECOND", "100", "Events a second from one socket; 0: no limit"),
-    later("TIDINGS_MAX_REQUESTS_PER_SECOND", "0", "Requests a second from one key or address; 0: no limit"),
-    later("TIDINGS_TRUSTED_PROXIES", "", "Addresses whose X-Forwarded-For counts, comma-separated"),
+    setting("TIDINGS_MAX_REQUESTS_PER_SECOND", "0", "Requests a second from one key or address; 0: no limit"),
+    setting(
+        "TIDINGS_TRUSTED_PROXIES",
+        "",
+        "Addresses or networks whose X-Forwarded-For counts, comma-separated",
+    ),
     setting("TIDINGS_LIMIT_LOOPBACK", "false", "Whether limits by address also hold for loopback"),
-    later("TIDINGS_TLS_CERT_FILE", "", "The certificate, for TLS by the server itself"),
-    later("TIDINGS_TLS_KEY_FILE", "", "The certificate's key"),
+    setting("TIDINGS_TLS_CERT_FILE", "", "The certificate, for TLS by the server itself"),
+    setting("TIDINGS_TLS_KEY_FILE", "", "The certificate's key"),
     setting("TIDINGS_LOG", "info", "What is logged: error, warn, info, debug, trace, or a filter by target"),
     setting("TIDINGS_LOG_FORMAT", "text", "text or json"),
 ];

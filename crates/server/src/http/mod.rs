@@ -1,6 +1,8 @@
 //! The HTTP interface: one route a file. A handler only ever holds valid values, and says in a few lines what happens.
 
+mod access;
 mod ack;
+mod address;
 mod assets;
 mod batch;
 mod body;
@@ -8,6 +10,7 @@ mod changes;
 mod counts;
 mod devices;
 mod edit;
+mod end_sessions;
 mod extract;
 mod fallback;
 mod get;
@@ -17,6 +20,7 @@ mod idempotency;
 mod inbox;
 mod list_original;
 mod mark;
+mod mint;
 mod problem;
 mod recall;
 mod router;
@@ -26,5 +30,6 @@ mod serve;
 mod stall;
 mod stream;
 
+pub use address::Requests;
 pub use router::router;
 pub use serve::serve;

@@ -10,6 +10,10 @@ use tidings_store::StoreError;
 pub enum Code {
     /// The request is malformed.
     InvalidRequest,
+    /// It does not say who it is from, or cannot prove it.
+    Unauthorized,
+    /// It cannot be done in this state of things.
+    Conflict,
     /// It comes from where it must not come from.
     Forbidden,
     /// There is no such thing.
@@ -36,6 +40,8 @@ impl Code {
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request", "Invalid request"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => {
@@ -102,11 +108,15 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, ..) = self.code.parts();
+        let code = self.code;
         let retry = matches!(self.code, Code::RateLimited | Code::Unavailable);
         let json = serde_json::to_vec(&self.body()).unwrap_or_default();
         let mut response = (status, json).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

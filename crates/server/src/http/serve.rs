@@ -6,13 +6,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::stall::StallGuard;
+use crate::tls::Tls;
 
 /// The most that a connection buffers of a request's head, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -24,6 +27,7 @@ const HEADERS: usize = 100;
 pub async fn serve(
     router: Router,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     head_timeout: Duration,
     shutdown: CancellationToken,
     patience: Duration,
@@ -36,7 +40,24 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(router.clone(), stream, peer, head_timeout, shutdown.clone()));
+                let _ = stream.set_nodelay(true);
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                match tls.as_ref().map(|tls| tls.acceptor()) {
+                    None => {
+                        connections.spawn(connection(router, stream, peer, head_timeout, shutdown));
+                    }
+                    Some(acceptor) => {
+                        connections.spawn(async move {
+                            match tokio::time::timeout(head_timeout, acceptor.accept(stream)).await {
+                                Ok(Ok(stream)) => {
+                                    connection(router, stream, peer, head_timeout, shutdown).await
+                                }
+                                Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS handshake"),
+                                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                            }
+                        });
+                    }
+                }
             }
             Err(error) => {
                 // Out of file descriptors, mostly: others must end before more can begin.
@@ -57,14 +78,13 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
-    stream: TcpStream,
+    stream: T,
     peer: SocketAddr,
     head_timeout: Duration,
     shutdown: CancellationToken,
 ) {
-    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)

@@ -2,13 +2,16 @@ use crate::app::App;
 use crate::http::extract::{InboxOf, Parameters};
 use crate::http::problem::{Code, Problem};
 use crate::input::GivenCursor;
-use crate::realtime::{AttachError, Given, attach, event_stream};
+use crate::realtime::{AttachError, Given, Lease, attach, event_stream};
+use crate::revocation::check_revoked;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, header};
 use std::sync::Arc;
+use tidings_auth::Principal;
 use tidings_domain::{Cursor, DeviceId, Invalid};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -18,6 +21,7 @@ pub async fn stream(
     State(app): State<Arc<App>>,
     InboxOf(user): InboxOf,
     Parameters(mut query): Parameters,
+    Extension(principal): Extension<Principal>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let named = query.text("device_id").map(|text| DeviceId::new(&text)).transpose()?;
@@ -41,9 +45,18 @@ pub async fn stream(
     let given =
         Given { user: user.clone(), device: device.clone(), pid: None, cursor: given, transport: "sse" };
     let attached = attach(&app, given).await.map_err(|error| match error {
+        AttachError::Revoked => Problem::new(Code::Unauthorized, error.to_string()),
         AttachError::Crowded => Problem::new(Code::RateLimited, error.to_string()),
         AttachError::Store(error) => error.into(),
     })?;
+    // Asked again after it has joined the hub: whoever ends the sessions now finds it there.
+    if check_revoked(&app, &principal).await? {
+        return Err(Problem::new(Code::Unauthorized, AttachError::Revoked.to_string()));
+    }
+    let until = match &principal {
+        Principal::User(verified) => Some(Lease::new(verified, app.clock.now(), Instant::now()).end()),
+        _ => None,
+    };
     // Who resumes from an event says that everything up to it has arrived.
     if let Some(last) = last
         && attached.resync.is_none()
@@ -57,7 +70,7 @@ pub async fn stream(
         // Asks nginx not to gather the stream.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(event_stream(app, attached))).into_response())
+    Ok((headers, Body::from_stream(event_stream(app, attached, until))).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {

@@ -7,6 +7,7 @@ mod json;
 mod mark;
 mod notification;
 mod query;
+mod ttl;
 
 pub use attach::{Attach, GivenCursor};
 pub use fields::{Fields, Unknown};
@@ -14,3 +15,4 @@ pub use json::{Malformed, check as check_json};
 pub use mark::{read_ack, read_mark, read_sync};
 pub use notification::{Draft, Refused, read_batch, read_edit, read_original, read_send};
 pub use query::{Query, page_cursor};
+pub use ttl::read_ttl;

@@ -40,6 +40,9 @@ pub enum AttachError {
     /// The user has too many sockets.
     #[error("this user has as many sockets as are allowed")]
     Crowded,
+    /// The user's sessions were ended after the token was issued.
+    #[error("the sessions of this user were ended; a new token is needed")]
+    Revoked,
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),

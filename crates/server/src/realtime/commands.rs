@@ -3,8 +3,10 @@
 
 use crate::input::{Attach, Refused, check_json, read_ack, read_mark, read_sync};
 use crate::realtime::attach::{AttachError, check_given};
+use crate::realtime::identity::identify;
 use crate::realtime::session::{End, Session};
 use serde::Serialize;
+use tidings_auth::Principal;
 use tidings_domain::{FieldError, Mode, Revision, Start};
 use tidings_socketio::{AckId, Event, Packet, SendError, Socket};
 use tidings_store::{Marked, StoreError};
@@ -24,6 +26,16 @@ impl Failure {
     /// A refusal with a stable word and a text for people.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Self { ok: false, code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The stable word.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whether it is no refusal but a failure that will pass.
+    pub fn is_passing(&self) -> bool {
+        self.code == "unavailable"
     }
 
     fn not_registered() -> Self {
@@ -62,6 +74,7 @@ impl From<AttachError> for Failure {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::Crowded => Self::new("rate_limited", error.to_string()),
+            AttachError::Revoked => Self::new("unauthorized", error.to_string()),
             AttachError::Store(error) => error.into(),
         }
     }
@@ -80,6 +93,12 @@ struct MarkAnswer {
     changed: u64,
     #[serde(flatten)]
     counts: tidings_domain::Counts,
+}
+
+#[derive(Serialize)]
+struct Refreshed {
+    ok: bool,
+    expires_at: tidings_domain::Timestamp,
 }
 
 fn answer(socket: &Socket, callback: Option<AckId>, value: &impl Serialize) -> Result<(), End> {
@@ -140,8 +159,8 @@ impl Session {
             }
             "sync" => self.sync(argument, ack).await,
             "refresh_token" => {
-                let failure = Failure::new("unauthorized", "this server has no key to check a token with");
-                answer(&self.socket, ack, &failure)
+                let refreshed = self.refresh(argument).await;
+                self.reply(ack, refreshed)
             }
             _ => answer(&self.socket, ack, &Failure::new("not_found", "there is no such event")),
         }
@@ -175,20 +194,48 @@ impl Session {
         argument: &str,
     ) -> Result<(crate::realtime::attach::Ready, bool), Failure> {
         let attach = Attach::from_argument(argument)?;
-        let Some(user) = attach.user_id.clone() else {
-            return Err(match attach.token {
-                Some(_) => Failure::new("unauthorized", "this server has no key to check a token with"),
-                None => Refused::from(tidings_domain::Invalid::one("user_id", "is required")).into(),
+        let identity = identify(&self.app, &attach, self.principal.as_ref(), None).await?;
+        let Some(user) = identity.user else {
+            return Err(match identity.principal {
+                Some(_) => Refused::from(tidings_domain::Invalid::one("user_id", "is required")).into(),
+                None => tidings_auth::Refusal::Missing.into(),
             });
         };
+        if let Some(principal) = identity.principal {
+            self.renew(principal);
+        }
         if let Some(reading) = &mut self.attached
             && *reading.attached.pump.user() == user
         {
             reading.attached.located = self.app.store.locate(&user, None).await?;
             return Ok((reading.attached.ready(self.app.store.epoch()), false));
         }
-        let ready = self.attach(user, attach.device_id.clone(), &attach).await?;
+        let ready = self.attach(user, &attach).await?;
         Ok((ready, true))
+    }
+
+    async fn refresh(&mut self, argument: &str) -> Result<impl Serialize + use<>, Failure> {
+        let Ok(token) = serde_json::from_str::<String>(argument) else {
+            return Err(Failure::new("invalid_request", "the argument must be a token, as a string"));
+        };
+        if self.app.auth.is_open() {
+            return Err(Failure::new("unauthorized", "this server has no key to check a token with"));
+        }
+        let attach = Attach { token: Some(token), ..Attach::default() };
+        let identity = identify(&self.app, &attach, None, None).await?;
+        let Some(Principal::User(verified)) = identity.principal else {
+            return Err(Failure::new("invalid_request", "the argument must be a user token"));
+        };
+        match &self.attached {
+            None => return Err(Failure::not_registered()),
+            Some(reading) if *reading.attached.pump.user() != verified.user => {
+                return Err(Failure::new("forbidden", "this token is another user's"));
+            }
+            Some(_) => {}
+        }
+        let expires_at = verified.expires_at;
+        self.renew(Principal::User(verified));
+        Ok(Refreshed { ok: true, expires_at })
     }
 
     async fn acknowledge(&mut self, argument: &str, ack: Option<AckId>) -> Result<(), End> {

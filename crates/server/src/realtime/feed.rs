@@ -15,6 +15,8 @@ pub struct Feed {
     state: Mutex<State>,
     /// Woken when `head` has moved.
     pub news: Notify,
+    /// Woken when sessions are ended.
+    ends: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,7 @@ struct Reader {
     cursor: Option<Revision>,
     device: DeviceId,
     transport: &'static str,
+    ended: bool,
 }
 
 /// What a reader finds above its cursor.
@@ -57,7 +60,7 @@ impl Feed {
         let mut state = self.lock();
         let key = state.next_reader;
         state.next_reader += 1;
-        state.readers.push(Reader { key, cursor: None, device, transport });
+        state.readers.push(Reader { key, cursor: None, device, transport, ended: false });
         key
     }
 
@@ -67,6 +70,29 @@ impl Feed {
         state.readers.retain(|reader| reader.key != key);
         state.trim();
         state.readers.len()
+    }
+
+    /// Ends all who read now. Returns how many.
+    pub fn end(&self) -> usize {
+        let mut state = self.lock();
+        state.readers.iter_mut().for_each(|reader| reader.ended = true);
+        let ended = state.readers.len();
+        drop(state);
+        self.ends.notify_waiters();
+        ended
+    }
+
+    /// Waits until this reader is ended. Safe to drop while it waits.
+    pub async fn ended(&self, key: u64) {
+        loop {
+            let ends = self.ends.notified();
+            tokio::pin!(ends);
+            ends.as_mut().enable();
+            if self.lock().readers.iter().any(|reader| reader.key == key && reader.ended) {
+                return;
+            }
+            ends.await;
+        }
     }
 
     /// How far the log has come, as far as was heard.

@@ -59,6 +59,12 @@ impl Hub {
         Ok(Seat { hub: self.clone(), user: user.clone(), feed, key })
     }
 
+    /// Ends all of the user's sessions on this node. Returns how many.
+    pub fn end(&self, user: &UserId) -> usize {
+        let feed = self.shard(user).get(user).cloned();
+        feed.map_or(0, |feed| feed.end())
+    }
+
     /// The user's devices that are online on this node.
     pub fn online(&self, user: &UserId) -> Vec<(DeviceId, &'static str)> {
         let feed = self.shard(user).get(user).cloned();

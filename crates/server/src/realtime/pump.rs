@@ -49,7 +49,7 @@ pub struct Pump {
     /// Every notification created up to here has been served, or lies before where this reader started.
     known: Revision,
     /// During a resume of several pages: what it has brought so far of what was created above `known`.
-    served: Option<Box<HashSet<Revision>>>,
+    served: Option<HashSet<Revision>>,
 }
 
 /// What a pump gives out.
@@ -135,7 +135,7 @@ impl Pump {
 
         let mut taken: Vec<Arc<Frame>> = Vec::new();
         let (mut at, mut size, mut cut) = (self.cursor, 0, false);
-        let served = self.served.as_deref();
+        let served = self.served.as_ref();
         let is_new = |entry: &Entry| {
             entry.seq() > self.known && !served.is_some_and(|served| served.contains(&entry.seq()))
         };
@@ -163,6 +163,11 @@ impl Pump {
         }
         self.seat.feed.reached(self.seat.key, self.cursor);
         Ok(taken)
+    }
+
+    /// Where it sits.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// The newest revision that this node has heard of.

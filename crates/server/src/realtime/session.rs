@@ -6,12 +6,16 @@ use crate::input::{Attach, GivenCursor};
 use crate::realtime::acker::{Acker, Done};
 use crate::realtime::attach::{AttachError, Attached, Given, Ready, attach};
 use crate::realtime::commands::{self, RateGate};
+use crate::realtime::identity::{Identity, identify};
+use crate::realtime::lease::{Due, Lease};
 use crate::realtime::window::Window;
 use crate::realtime::{Frame, Served};
+use crate::revocation::check_revoked;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_domain::{DeviceId, Mode, Revision, Start, UserId};
+use tidings_auth::Principal;
+use tidings_domain::{Cursor, DeviceId, Mode, Revision, Start, Timestamp, UserId};
 use tidings_socketio::{Close, Connect, Incoming, Packet, Position, SendError, Socket, Transport};
 use tidings_store::{Resync, StoreError};
 use tokio::time::Instant;
@@ -32,7 +36,18 @@ pub struct Session {
     pid: String,
     since: Instant,
     pub(super) gate: RateGate,
+    /// Who the client proved to be.
+    pub(super) principal: Option<Principal>,
+    /// What the `pid` of its CONNECT named, until it has attached.
+    returning: Option<Box<Returning>>,
     pub(super) attached: Option<Box<Reading>>,
+}
+
+/// A registration that a connection may take up again.
+struct Returning {
+    user: UserId,
+    device: DeviceId,
+    offset: Option<Cursor>,
 }
 
 /// What a socket has while it is attached.
@@ -41,6 +56,7 @@ pub struct Reading {
     /// Whether the client confirms by `ack_notifications`.
     pub(super) acks: bool,
     pub(super) acker: Acker,
+    lease: Option<Lease>,
     window: Window,
     /// The transport proved that everything up to here arrived, of what was written since the start.
     proven: Revision,
@@ -53,13 +69,20 @@ pub enum End {
     Gone,
     /// It is closed by us; official clients come back by themselves.
     Close,
+    /// It is told to go; official clients stay away until the application connects them.
+    Disconnect,
 }
 
 enum Happened {
     Incoming(Option<Incoming>),
     Acknowledged(Done),
     Served(Served),
+    /// No progress for too long, or not registered in time.
     Overdue,
+    /// The token nears its end, or has ended.
+    Lease,
+    /// Somebody ended the user's sessions.
+    Ended,
 }
 
 /// Serves one socket from its CONNECT to its end.
@@ -75,8 +98,10 @@ pub async fn serve_socket(app: Arc<App>, socket: Socket, connect: Connect) {
         drop(attached);
         Box::pin(acker.finish()).await;
     }
-    if end == End::Close {
-        session.socket.close(Close::Transport);
+    match end {
+        End::Gone => {}
+        End::Close => session.socket.close(Close::Transport),
+        End::Disconnect => session.socket.close(Close::Disconnect),
     }
 }
 
@@ -106,33 +131,44 @@ impl Session {
                 }
             },
         };
-        if attach.token.is_some() && attach.user_id.is_none() {
-            let failure =
-                commands::Failure::new("unauthorized", "this server has no key to check a token with");
-            socket.refuse("unauthorized", Some(&failure));
-            return None;
-        }
-        let pid = match (&attach.pid, &known) {
-            (Some(pid), Some(_)) => pid.clone(),
+        let restored = known.as_ref().map(|(user, _)| user);
+        let Identity { principal, user } = match identify(&app, &attach, None, restored).await {
+            Ok(identity) => identity,
+            Err(failure) if failure.is_passing() => {
+                socket.close(Close::Transport);
+                return None;
+            }
+            Err(failure) => {
+                socket.refuse(failure.code(), Some(&failure));
+                return None;
+            }
+        };
+
+        // A pid names a device of the user who registered with it; for another user it opens nothing.
+        let returns = user.is_some() && known.as_ref().map(|(user, _)| user) == user.as_ref();
+        let pid = match &attach.pid {
+            Some(pid) if returns => pid.clone(),
             _ => uuid::Uuid::new_v4().simple().to_string(),
         };
+        let returning =
+            known.map(|(user, device)| Box::new(Returning { user, device, offset: attach.offset.clone() }));
         let gate = RateGate::new(app.limits.events_per_second);
-        let mut session = Self { app, socket, pid, since: Instant::now(), gate, attached: None };
-        let user = attach.user_id.clone().or_else(|| known.as_ref().map(|(user, _)| user.clone()));
+        let since = Instant::now();
+        let mut session = Self { app, socket, pid, since, gate, principal, returning, attached: None };
         let Some(user) = user else {
             session.socket.accept(Some(&session.pid)).ok()?;
             return Some(session);
         };
-
-        // The offset belongs to the registration that the pid names; for another user it means nothing.
-        let returns = known.filter(|(registered, _)| *registered == user);
-        let attach = Attach { offset: attach.offset.filter(|_| returns.is_some()), ..attach };
-        let device = attach.device_id.clone().or(returns.map(|(_, device)| device));
-        match session.attach(user, device, &attach).await {
+        match session.attach(user, &attach).await {
             Ok(ready) => {
                 session.socket.accept(Some(&session.pid)).ok()?;
                 session.announce(&ready).ok()?;
                 Some(session)
+            }
+            Err(AttachError::Revoked) => {
+                let failure = commands::Failure::from(AttachError::Revoked);
+                session.socket.refuse(failure.code(), Some(&failure));
+                None
             }
             Err(error @ AttachError::Crowded) => {
                 session.socket.refuse("too many sockets", Some(&commands::Failure::from(error)));
@@ -147,44 +183,49 @@ impl Session {
     }
 
     /// Attaches to a user's inbox, in place of what it was attached to.
-    pub(super) async fn attach(
-        &mut self,
-        user: UserId,
-        device: Option<DeviceId>,
-        attach_as: &Attach,
-    ) -> Result<Ready, AttachError> {
+    pub(super) async fn attach(&mut self, user: UserId, attach_as: &Attach) -> Result<Ready, AttachError> {
         self.detach().await;
-        let device = match device {
+        let returning = self.returning.as_ref().filter(|returning| returning.user == user);
+        // A pid is a UUID, which keeps a device's limits.
+        let device = match attach_as.device_id.clone().or(returning.map(|returning| returning.device.clone()))
+        {
             Some(device) => device,
-            // A pid is a UUID, which keeps a device's limits.
             None => DeviceId::new(&self.pid).map_err(|error| StoreError::Unavailable(error.to_string()))?,
         };
+        let offset = returning.and_then(|returning| returning.offset.clone());
         let given = Given {
             user: user.clone(),
             device: device.clone(),
             pid: Some(self.pid.clone()),
-            cursor: self.furthest(attach_as),
+            cursor: self.furthest(attach_as.cursor.clone(), offset),
             transport: match self.socket.transport() {
                 Transport::Polling => "polling",
                 Transport::Websocket => "websocket",
             },
         };
         let attached = attach(&self.app, given).await?;
+        // Asked after it has joined the hub: whoever ends the sessions now finds it there.
+        if let Some(principal) = &self.principal
+            && check_revoked(&self.app, principal).await?
+        {
+            return Err(AttachError::Revoked);
+        }
+        self.returning = None;
+        let lease = self.lease();
         let ready = attached.ready(self.app.store.epoch());
         let proven = attached.start.cursor;
         let acker = Acker::new(self.app.store.clone(), user, device);
-        let reading = Reading { attached, acks: attach_as.acks, acker, window: Window::default(), proven };
+        let reading =
+            Reading { attached, acks: attach_as.acks, acker, lease, window: Window::default(), proven };
         self.attached = Some(Box::new(reading));
         Ok(ready)
     }
 
     /// Of the cursor in an `auth`, which an official client repeats as it was when it was made, and the offset that it
     /// keeps by itself, the further one.
-    fn furthest(&self, attach: &Attach) -> Option<GivenCursor> {
+    fn furthest(&self, given: Option<GivenCursor>, offset: Option<Cursor>) -> Option<GivenCursor> {
         let epoch = self.app.store.epoch().as_str();
-        let given = attach.cursor.clone();
-        let offset =
-            attach.offset.as_ref().map(|o| GivenCursor { epoch: Some(o.epoch.to_string()), rev: o.rev });
+        let offset = offset.map(|o| GivenCursor { epoch: Some(o.epoch.to_string()), rev: o.rev });
         match (given, offset) {
             (Some(given), Some(offset)) => {
                 let current = |cursor: &GivenCursor| cursor.epoch.as_deref().is_none_or(|e| e == epoch);
@@ -192,6 +233,25 @@ impl Session {
                 Some(if rank(&given) > rank(&offset) { given } else { offset })
             }
             (given, offset) => given.or(offset),
+        }
+    }
+
+    /// How long the token holds, if there is one.
+    fn lease(&self) -> Option<Lease> {
+        match &self.principal {
+            Some(Principal::User(verified)) => {
+                Some(Lease::new(verified, self.app.clock.now(), Instant::now()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Another token of the same user takes the place of the one before.
+    pub(super) fn renew(&mut self, principal: Principal) {
+        self.principal = Some(principal);
+        let lease = self.lease();
+        if let Some(reading) = &mut self.attached {
+            reading.lease = lease;
         }
     }
 
@@ -242,6 +302,8 @@ impl Session {
                 Happened::Served(Served::Frames(frames)) => self.write(&frames).err(),
                 Happened::Served(Served::Resync(reason)) => Box::pin(self.start_over(reason)).await.err(),
                 Happened::Overdue => Some(End::Close),
+                Happened::Lease => self.on_lease().err(),
+                Happened::Ended => Some(End::Disconnect),
             };
             if let Some(end) = end {
                 return end;
@@ -258,15 +320,34 @@ impl Session {
                 () = overdue => Happened::Overdue,
             };
         };
-        let Reading { attached, window, acker, .. } = &mut **reading;
+        let Reading { attached, window, acker, lease, .. } = &mut **reading;
         let room = window.room();
         let stalled = window.waiting_since().map(|since| since + STALL);
+        let lease = lease.as_ref().map(Lease::next);
+        let (feed, key) = (attached.pump.seat().feed.clone(), attached.pump.seat().key);
         tokio::select! {
             incoming = socket.recv() => Happened::Incoming(incoming),
             done = acker.done() => Happened::Acknowledged(done),
             served = attached.pump.next(room.map_or(0, |r| r.0), room.map_or(0, |r| r.1)), if room.is_some() =>
                 Happened::Served(served),
             () = at(stalled) => Happened::Overdue,
+            () = at(lease) => Happened::Lease,
+            () = feed.ended(key) => Happened::Ended,
+        }
+    }
+
+    /// Tells the client that its token nears its end; ends the socket when it has.
+    fn on_lease(&mut self) -> Result<(), End> {
+        let Some(lease) = self.attached.as_mut().and_then(|reading| reading.lease.as_mut()) else {
+            return Ok(());
+        };
+        match lease.due(Instant::now()) {
+            None => Ok(()),
+            Some(Due::End) => Err(End::Close),
+            Some(Due::Warn) => {
+                let expires_at = lease.expires_at;
+                self.emit("session_expiring", &(Expiring { expires_at },)).map_err(commands::end_of)
+            }
         }
     }
 
@@ -330,6 +411,11 @@ async fn at(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+#[derive(Serialize)]
+struct Expiring {
+    expires_at: Timestamp,
 }
 
 #[derive(Serialize)]

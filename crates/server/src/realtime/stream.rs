@@ -12,6 +12,7 @@ use std::time::Duration;
 use tidings_domain::{Mode, Start};
 use tidings_socketio::Packet;
 use tidings_store::Resync;
+use tokio::time::Instant;
 
 /// A comment is sent after so much silence, so that a dead connection is noticed and proxies keep a live one.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -24,15 +25,19 @@ const BYTES: usize = 64 * 1024;
 struct Reader {
     app: Arc<App>,
     attached: Attached,
+    /// When the token ends that opened it.
+    until: Option<Instant>,
     opened: bool,
 }
 
-/// The body of a stream: first `inbox_ready`, then everything above the cursor, until the reader goes or the server ends.
+/// The body of a stream: first `inbox_ready`, then everything above the cursor, until the reader goes, its token ends, or
+/// the server does.
 pub fn event_stream(
     app: Arc<App>,
     attached: Attached,
+    until: Option<Instant>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    unfold(Reader { app, attached, opened: false }, |mut reader| async move {
+    unfold(Reader { app, attached, until, opened: false }, |mut reader| async move {
         let chunk = reader.next().await?;
         Some((Ok(chunk), reader))
     })
@@ -47,7 +52,10 @@ impl Reader {
             return Some(text.into());
         }
         let draining = self.app.draining.clone();
+        let (feed, key) = (self.attached.pump.seat().feed.clone(), self.attached.pump.seat().key);
         let served = tokio::select! {
+            () = feed.ended(key) => return None,
+            () = at(self.until) => return None,
             () = draining.cancelled() => return None,
             served = self.attached.pump.next(FRAMES, BYTES) => served,
             () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(b": still here\n\n")),
@@ -88,6 +96,13 @@ impl Reader {
         self.attached.resync = Some(reason);
         self.attached.located = located;
         Some(self.announcement())
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

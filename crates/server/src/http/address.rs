@@ -1,0 +1,145 @@
+//! Where a request comes from, and how many of one place or key are served.
+
+use crate::app::App;
+use crate::http::problem::{Code, Problem};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, header};
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use tidings_socketio::ClientAddress;
+use tokio::time::{Duration, Instant};
+
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Finds the client's address, and holds it (or its API key) to the rate of requests.
+pub async fn address(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let Some(peer) = peer else {
+        return Problem::new(Code::Forbidden, "the connection has no address").into_response();
+    };
+    let client = client_address(peer.to_canonical(), request.headers(), &app.limits.trusted_proxies);
+    request.extensions_mut().insert(ClientAddress(client));
+    let who = match api_key(&app, request.headers()) {
+        Some(key) => Who::Key(key),
+        None => Who::Address(network(client)),
+    };
+    let exempt = matches!(who, Who::Address(_)) && client.is_loopback() && !app.limits.limit_loopback;
+    if !exempt && !app.requests.pass(who, Instant::now()) {
+        return Problem::new(Code::RateLimited, "too many requests a second").into_response();
+    }
+    next.run(request).await
+}
+
+/// The nearest address that is not a trusted proxy's. What an untrusted peer says of itself is not believed.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let mut nearest = peer;
+    let lines: Vec<&str> =
+        headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Some(address) = hop_address(hop.trim()) else { break };
+        nearest = address;
+        if !is_trusted(&address) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let address = hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whoever has an IPv6 address has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+    }
+}
+
+fn api_key(app: &App, headers: &HeaderMap) -> Option<String> {
+    if app.requests.limit == 0 || app.auth.is_open() {
+        return None;
+    }
+    let presented = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim();
+    app.auth.check_api_key(presented).then(|| presented.to_owned())
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    Key(String),
+    Address(IpAddr),
+}
+
+/// Counts requests second by second. It forgets everything each second, so it never holds more than one second's
+/// requests.
+pub struct Requests {
+    limit: u32,
+    counted: Mutex<(Option<Instant>, HashMap<Who, u32>)>,
+}
+
+impl Requests {
+    /// At most `limit` a second; 0 is no limit.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, counted: Mutex::default() }
+    }
+
+    fn pass(&self, who: Who, now: Instant) -> bool {
+        if self.limit == 0 {
+            return true;
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (second, counts) = &mut *counted;
+        if second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {
+            *second = Some(now);
+            counts.clear();
+        }
+        let count = counts.entry(who).or_default();
+        *count = count.saturating_add(1);
+        *count <= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED, line.parse().unwrap());
+        }
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()];
+        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        assert_eq!(client("203.0.113.9", &["1.2.3.4"]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 1.2.3.4, 192.0.2.1"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &["1.2.3.4, nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn requests_are_counted_second_by_second() {
+        let (requests, start) = (Requests::new(2), Instant::now());
+        let who = || Who::Address([1, 2, 3, 4].into());
+        assert_eq!([0, 0, 0].map(|_| requests.pass(who(), start)), [true, true, false]);
+        assert!(requests.pass(Who::Key("k".into()), start));
+        assert!(requests.pass(who(), start + Duration::from_secs(1)));
+    }
+}
