@@ -128,7 +128,13 @@ impl Auth {
         }
         match &self.jwks {
             // A key set holds no secrets, see `jwk`; it is not even asked.
-            Some(jwks) if token.algorithm != Algorithm::Hs256 => jwks.verify(token).await,
+            Some(jwks) if token.algorithm != Algorithm::Hs256 => match jwks.verify(token).await {
+                // It names no key that could be unknown, and the one at hand was tried.
+                Err(Refusal::UnknownKey) if token.key_id.is_none() && refusal == Refusal::BadSignature => {
+                    Err(refusal)
+                }
+                result => result,
+            },
             _ => Err(refusal),
         }
     }

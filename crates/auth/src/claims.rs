@@ -70,11 +70,9 @@ impl TryFrom<f64> for NumericDate {
     type Error = &'static str;
 
     fn try_from(seconds: f64) -> Result<Self, Self::Error> {
-        #[expect(clippy::cast_precision_loss, reason = "well below 2^53")]
         if !(0.0..=LAST_SECOND as f64).contains(&seconds) {
             return Err("not a date");
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
         Ok(Self(Timestamp::from_millis((seconds * 1000.0).round() as i64)))
     }
 }

@@ -145,3 +145,95 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use std::path::PathBuf;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    fn tls_file(name: &str) -> PathBuf {
+        [env!("CARGO_MANIFEST_DIR"), "tests", "keys", "tls", name].iter().collect()
+    }
+
+    /// A server whose certificate is for `localhost` and 127.0.0.1; its port.
+    async fn tls_server() -> u16 {
+        let certificate = CertificateDer::from_pem_file(tls_file("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(tls_file("server.private.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let Ok(mut connection) = acceptor.accept(connection).await else { continue };
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    connection.read_buf(&mut request).await.unwrap();
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                connection.write_all(answer).await.unwrap();
+                connection.flush().await.unwrap();
+            }
+        });
+        port
+    }
+
+    async fn fetch_from(url: &str, roots: RootCertStore) -> Result<Bytes, FetchError> {
+        Fetcher::with_roots(url.parse().unwrap(), roots, Duration::from_secs(30)).unwrap().fetch().await
+    }
+
+    fn trusting() -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(tls_file("authority.pem")).unwrap()).unwrap();
+        roots
+    }
+
+    #[tokio::test]
+    async fn https_from_whom_a_known_authority_has_certified() {
+        let url = format!("https://127.0.0.1:{}/keys", tls_server().await);
+        assert_eq!(fetch_from(&url, trusting()).await.unwrap(), "{}");
+    }
+
+    #[tokio::test]
+    async fn https_from_nobody_else() {
+        let port = tls_server().await;
+        let unknown = fetch_from(&format!("https://127.0.0.1:{port}/keys"), RootCertStore::empty()).await;
+        let unknown = unknown.unwrap_err().to_string();
+        assert!(unknown.contains("UnknownIssuer"), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_name_is_refused() {
+        let port = tls_server().await;
+        // Resolves to the same server, which is not certified for it.
+        let listener = TcpListener::bind("127.0.0.3:0").await.unwrap();
+        let other = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        });
+        let error = fetch_from(&format!("https://127.0.0.3:{other}/keys"), trusting()).await.unwrap_err();
+        assert!(
+            error.to_string().contains("NotValidForName") || error.to_string().contains("not valid for name"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_place_hides_the_query() {
+        let fetcher = Fetcher::new("http://issuer.test:81/keys?token=abc", Duration::from_secs(1)).unwrap();
+        assert_eq!(fetcher.place(), "http://issuer.test:81/keys");
+    }
+}

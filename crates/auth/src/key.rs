@@ -100,3 +100,107 @@ impl fmt::Debug for Key {
         write!(f, "Key({:?})", self.algorithm())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::BASE64URL_NOPAD;
+
+    fn bytes(text: &str) -> Vec<u8> {
+        BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()
+    }
+
+    #[track_caller]
+    fn verifies(key: &Key, token: &str) {
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let signature = bytes(signature);
+        assert!(key.verifies(message.as_bytes(), &signature));
+        assert!(!key.verifies(&message.as_bytes()[1..], &signature));
+        for place in [0, signature.len() / 2, signature.len() - 1] {
+            let mut other = signature.clone();
+            other[place] ^= 1;
+            assert!(!key.verifies(message.as_bytes(), &other));
+        }
+    }
+
+    /// RFC 7515 appendix A.1.
+    #[test]
+    fn the_example_of_the_standard_for_hs256() {
+        let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        verifies(
+            &Key::secret(&bytes(secret)),
+            "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6\
+             Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        );
+    }
+
+    /// RFC 7515 appendix A.2.
+    #[test]
+    fn the_example_of_the_standard_for_rs256() {
+        let modulus = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0\
+                       Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5re\
+                       xMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvU\
+                       K-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+        verifies(
+            &Key::rsa(&bytes(modulus), &bytes("AQAB")).unwrap(),
+            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9p\
+             c19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_l\
+             F5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSj\
+             tQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9Q\
+             OYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+        );
+    }
+
+    /// RFC 7515 appendix A.3.
+    #[test]
+    fn the_example_of_the_standard_for_es256() {
+        let (x, y) =
+            ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+        verifies(
+            &Key::p256(&[vec![4], bytes(x), bytes(y)].concat()).unwrap(),
+            "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9p\
+             c19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-\
+             Kg6NU1Q",
+        );
+    }
+
+    /// RFC 8037 appendix A.4.
+    #[test]
+    fn the_example_of_the_standard_for_eddsa() {
+        verifies(
+            &Key::ed25519(&bytes("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")).unwrap(),
+            "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIb\
+             QR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+        );
+    }
+
+    #[test]
+    fn unsound_rsa_numbers_are_refused() {
+        let odd = |length: usize| [vec![0xff; length - 1], vec![0x01]].concat();
+        let exponent = [1, 0, 1];
+        assert!(Key::rsa(&odd(256), &exponent).is_ok());
+        assert!(Key::rsa(&[vec![0; 3], odd(256)].concat(), &[0, 1, 0, 1]).is_ok(), "zeros before them");
+        for (modulus, exponent) in [
+            (odd(255), &exponent[..]),
+            (odd(1025), &exponent),
+            (vec![], &exponent),
+            (vec![0; 256], &exponent),
+            (vec![0xfe; 256], &exponent),
+            (odd(256), &[]),
+            (odd(256), &[0]),
+            (odd(256), &[1]),
+            (odd(256), &[2]),
+            (odd(256), &[0xff; 5]),
+        ] {
+            assert!(Key::rsa(&modulus, exponent).is_err(), "{} bytes, {exponent:?}", modulus.len());
+        }
+    }
+
+    #[test]
+    fn what_is_no_point_is_refused() {
+        for point in [vec![], vec![4; 64], vec![0; 65], vec![4; 65], [vec![4], vec![0xff; 64]].concat()] {
+            assert!(Key::p256(&point).is_err());
+        }
+        assert!(Key::ed25519(&[0; 31]).is_err() && Key::ed25519(&[0; 33]).is_err());
+    }
+}

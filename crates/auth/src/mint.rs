@@ -52,7 +52,6 @@ pub(crate) fn mint(
 /// Whole seconds as an integer, for the readers that expect one.
 fn numeric_date(at: Timestamp) -> serde_json::Number {
     let millis = at.as_millis();
-    #[expect(clippy::cast_precision_loss, reason = "well below 2^53")]
     let fraction = (millis % 1000 != 0).then(|| serde_json::Number::from_f64(millis as f64 / 1000.0));
     fraction.flatten().unwrap_or_else(|| (millis / 1000).into())
 }
