@@ -11,7 +11,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidings_domain::{Change, Content, DeviceId, Mark, MarkOp, MarkTarget, UserId};
 use tidings_store::conformance::{Fixture, ManualClock, Recorder};
-use tidings_store::{Appended, InboxQuery, Observer, Outgoing, Registration, Store, StoreError, Sweep};
+use tidings_store::{
+    Appended, Idempotency, InboxQuery, Observer, Outgoing, Registration, Store, StoreError, Sweep,
+};
 
 /// A store, and what makes ids and notifications for it.
 struct Bench {
@@ -336,6 +338,35 @@ async fn a_recalled_text_is_gone_from_the_file() {
     let left =
         store.writer.submit(Ask("SELECT count(*) FROM body WHERE content LIKE '%secret%'")).await.unwrap();
     assert_eq!(left, 0);
+    it.audit("ana").await;
+}
+
+#[tokio::test]
+async fn upkeep_leaves_nothing_behind() {
+    let Bench { it, store, _dir } = open(Options::default());
+    let idempotency = Idempotency { key: "k".to_owned(), fingerprint: [1; 32], note: Vec::new() };
+    store
+        .append(vec![it.outgoing("ana", "m"), it.collapsing("bo", "m", "k")], Some(idempotency))
+        .await
+        .unwrap();
+    it.put(it.expiring("ana", "m", Duration::from_secs(1))).await;
+    it.register("ana", "phone", Some("pid"), 0).await;
+    for _ in 0..2 {
+        it.clock.advance(Duration::from_secs(91 * 24 * 60 * 60));
+        it.sweep().await;
+    }
+    for table in [
+        "SELECT count(*) FROM item",
+        "SELECT count(*) FROM body",
+        "SELECT count(*) FROM device",
+        "SELECT count(*) FROM registration",
+        "SELECT count(*) FROM idempotency",
+    ] {
+        assert_eq!(store.writer.submit(Ask(table)).await.unwrap(), 0, "{table}");
+    }
+    // What was numbered stays numbered.
+    assert_eq!(store.writer.submit(Ask("SELECT count(*) FROM inbox")).await.unwrap(), 2);
+    it.heard();
     it.audit("ana").await;
 }
 
