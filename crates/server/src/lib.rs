@@ -5,6 +5,8 @@ pub mod app;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod healthcheck;
 mod http;
 mod input;
