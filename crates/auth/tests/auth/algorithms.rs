@@ -3,6 +3,7 @@
 use crate::support::{
     Draft, KeySetServer, ManualClock, Reply, SECRET, TIMING, jwk, key_path, key_set, with_key_set,
 };
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidings_auth::{Auth, Refusal, Settings};
@@ -128,6 +129,17 @@ async fn damaged_keys_are_not_accepted() {
         let draft = Draft::new(algorithm).header("kid", "k");
         assert_eq!(served(key, &draft).await, Err(Refusal::UnknownKey), "{name} with {field} {value}");
     }
+}
+
+#[tokio::test]
+async fn a_point_has_one_spelling() {
+    let mut key = jwk("p256", "k");
+    let [x, y] =
+        ["x", "y"].map(|half| BASE64URL_NOPAD.decode(key[half].as_str().unwrap().as_bytes()).unwrap());
+    // The same bytes, cut elsewhere.
+    key["x"] = json!(BASE64URL_NOPAD.encode(&[&x, &y[..1]].concat()));
+    key["y"] = json!(BASE64URL_NOPAD.encode(&y[1..]));
+    assert_eq!(served(key, &Draft::new("ES256").header("kid", "k")).await, Err(Refusal::UnknownKey));
 }
 
 #[tokio::test]

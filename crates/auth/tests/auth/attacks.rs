@@ -144,6 +144,9 @@ attacks! {
 attacks! {
     an_unknown_kid: [of("ES256"), of("EdDSA")].concat(),
         |draft| draft.clone().header("kid", "nobody").token() => UnknownKey;
+    an_unknown_kid_and_not_the_key_of_the_file: of("RS256"),
+        |draft| draft.clone().header("kid", "nobody").by("rsa-other").token() => UnknownKey;
+    another_rsa_key: of("RS256"), |draft| draft.clone().by("rsa-other").token() => BadSignature;
     a_kid_in_other_case: of("ES256"), |draft| draft.clone().header("kid", "P256").token() => UnknownKey;
     an_empty_kid: of("ES256"), |draft| draft.clone().header("kid", "").token() => UnknownKey;
     a_kid_that_is_a_path: of("ES256"), |draft| draft.clone().header("kid", "../../dev/null").token() => UnknownKey;

@@ -82,7 +82,10 @@ async fn a_damaged_public_key_file_is_refused() {
     let rsa = public_pem("rsa");
     let p256 = public_pem("p256");
     let lines: Vec<_> = p256.lines().collect();
+    let mut numbers = pem::parse(public_pem("rsa-pkcs1")).unwrap().into_contents();
+    numbers.push(0);
     for (text, complaint) in [
+        (pem::encode(&pem::Pem::new("RSA PUBLIC KEY", numbers)), "holds a damaged RSA key"),
         (String::new(), "is not a PEM file"),
         (rsa.replace("-----END PUBLIC KEY-----", ""), "is not a PEM file"),
         (rsa.replace("PUBLIC KEY", "SOMETHING"), "holds a PEM block that is not a public key"),
