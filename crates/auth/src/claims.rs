@@ -63,8 +63,8 @@ fn is_or_contains(claim: Option<&Value>, text: &str) -> bool {
 #[serde(try_from = "f64")]
 struct NumericDate(Timestamp);
 
-/// 9999-12-31T23:59:59Z.
-pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
+/// 9999-12-30T22:00:00Z, the last one that every offset can write with four digits for the year.
+pub(crate) const LAST_SECOND: i64 = 253_402_207_200;
 
 impl TryFrom<f64> for NumericDate {
     type Error = &'static str;

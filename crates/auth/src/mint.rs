@@ -14,7 +14,7 @@ pub enum CannotMint {
     /// Less than a second: times in a token are whole seconds.
     #[error("A token must be valid for at least one second.")]
     TooShort,
-    /// Past the year 9999.
+    /// Past what a timestamp can be written in.
     #[error("A token's end must lie before the year 10000.")]
     TooLong,
 }
