@@ -145,6 +145,7 @@ async fn an_application_that_is_behind_stops_the_reading_and_not_the_connection(
                         count += 1;
                     }
                     Some(Incoming::Receipt(_)) => {}
+                    Some(Incoming::Upgraded) => {}
                     None => break,
                 }
             }

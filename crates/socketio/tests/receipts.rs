@@ -30,6 +30,7 @@ async fn reporting(settings: Config) -> (Server, mpsc::UnboundedReceiver<u64>) {
                         assert_eq!(socket.received(), position);
                         tell.send(position).unwrap();
                     }
+                    Incoming::Upgraded => {}
                 }
             }
         }

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Client, Polling, config, echo, finish, send, serve, until, within};
-use tidings_socketio::{Config, Packet, Transport};
+use tidings_socketio::{Config, Connect, Incoming, Packet, Socket, Transport};
 
 async fn upgraded(client: &Polling) -> Client {
     let mut ws = client.server.websocket_for(&client.sid).await;
@@ -36,6 +36,30 @@ async fn the_websocket_takes_over() {
     ws.send("42[\"still\"]").await;
     assert_eq!(ws.text().await, "42[\"still\"]");
     assert_eq!(server.io.sockets(), 1);
+}
+
+#[tokio::test]
+async fn the_application_hears_of_it_once() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = serve(config(), move |mut socket: Socket, _: Connect| {
+        let tell = tell.clone();
+        async move {
+            let _ = socket.accept(None);
+            while let Some(incoming) = socket.recv().await {
+                if matches!(incoming, Incoming::Upgraded) {
+                    let _ = tell.send(socket.transport());
+                }
+            }
+        }
+    })
+    .await;
+    let client = server.polling_connected().await;
+    let _ws = upgraded(&client).await;
+    assert_eq!(within("the word of it", told.recv()).await, Some(Transport::Websocket));
+    // One that was a websocket from its beginning hears nothing.
+    let mut direct = server.connected().await;
+    direct.send("42[\"x\"]").await;
+    assert!(told.try_recv().is_err());
 }
 
 #[tokio::test]

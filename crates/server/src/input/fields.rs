@@ -109,6 +109,15 @@ impl<'a> Fields<'a> {
         self.typed(name, "a string")
     }
 
+    /// A text that must be there.
+    pub fn required_text(&mut self, name: &str) -> Option<String> {
+        if !self.entries.iter().any(|(key, value)| key == name && value.get() != "null") {
+            self.wrong(name, "is required");
+            return None;
+        }
+        self.text(name)
+    }
+
     /// A list of texts.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         self.typed(name, "a list of strings")

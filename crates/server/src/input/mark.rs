@@ -5,21 +5,13 @@ use tidings_domain::{DeviceId, Mark, MarkOp, MarkTarget, NotificationId, Revisio
 /// The body of a mark, over HTTP and over a socket.
 pub fn read_mark(body: &str) -> Result<Mark, Refused> {
     let mut fields = Fields::of(body)?;
-    let op = match fields.text("op") {
-        Some(word) => {
-            let op = MarkOp::parse(&word);
-            if op.is_none() {
-                fields.wrong("op", "must be read, unread, seen, archive, unarchive or delete");
-            }
-            op
+    let op = fields.required_text("op").and_then(|word| {
+        let op = MarkOp::parse(&word);
+        if op.is_none() {
+            fields.wrong("op", "must be read, unread, seen, archive, unarchive or delete");
         }
-        None => {
-            if fields.good() {
-                fields.wrong("op", "is required");
-            }
-            None
-        }
-    };
+        op
+    });
     let good = fields.good();
     let ids = ids(&mut fields);
     let up_to = fields.number("up_to").map(MarkTarget::UpTo);

@@ -107,10 +107,7 @@ fn draft(
     now: Timestamp,
     unknown: Unknown,
 ) -> Result<Draft, Invalid> {
-    let message = fields.text("message");
-    if message.is_none() && fields.good() {
-        fields.wrong("message", "is required");
-    }
+    let message = fields.required_text("message");
     let blank = Content::text(message.unwrap_or_else(|| "-".to_owned()));
     let content = Content {
         title: fields.text("title").unwrap_or_default(),
@@ -139,13 +136,7 @@ fn draft(
 }
 
 fn required_user(fields: &mut Fields<'_>, name: &str) -> Option<UserId> {
-    let errors_before = fields.good();
-    let Some(text) = fields.text(name) else {
-        if errors_before && fields.good() {
-            fields.wrong(name, "is required");
-        }
-        return None;
-    };
+    let text = fields.required_text(name)?;
     user(fields, name, &text)
 }
 
@@ -280,6 +271,7 @@ mod tests {
         for (body, expected) in [
             (r#"{"message":"m"}"#, vec!["to"]),
             (r#"{"to":"ana"}"#, vec!["message"]),
+            ("{}", vec!["to", "message"]),
             (r#"{"to":[],"message":"m"}"#, vec!["to"]),
             (r#"{"to":["ana",""],"message":"m"}"#, vec!["to[1]"]),
             (r#"{"to":{"topic":"t"},"message":"m"}"#, vec!["to"]),

@@ -95,6 +95,13 @@ impl Feed {
         }
     }
 
+    /// The reader's connection has become another kind.
+    pub fn set_transport(&self, key: u64, transport: &'static str) {
+        if let Some(reader) = self.lock().readers.iter_mut().find(|reader| reader.key == key) {
+            reader.transport = transport;
+        }
+    }
+
     /// How far the log has come, as far as was heard.
     pub fn head(&self) -> Revision {
         self.lock().head

@@ -198,10 +198,7 @@ impl Session {
             device: device.clone(),
             pid: Some(self.pid.clone()),
             cursor: self.furthest(attach_as.cursor.clone(), offset),
-            transport: match self.socket.transport() {
-                Transport::Polling => "polling",
-                Transport::Websocket => "websocket",
-            },
+            transport: self.transport(),
         };
         let attached = attach(&self.app, given).await?;
         // Asked after it has joined the hub: whoever ends the sessions now finds it there.
@@ -298,6 +295,10 @@ impl Session {
                     self.arrived(position);
                     None
                 }
+                Happened::Incoming(Some(Incoming::Upgraded)) => {
+                    self.upgraded();
+                    None
+                }
                 Happened::Acknowledged(done) => self.acknowledged(done).err(),
                 Happened::Served(Served::Frames(frames)) => self.write(&frames).err(),
                 Happened::Served(Served::Resync(reason)) => Box::pin(self.start_over(reason)).await.err(),
@@ -360,6 +361,20 @@ impl Session {
         }
         self.socket.want_receipt(if reading.window.pressed() { Duration::ZERO } else { PROOF });
         Ok(())
+    }
+
+    fn upgraded(&mut self) {
+        if let Some(reading) = &self.attached {
+            let seat = reading.attached.pump.seat();
+            seat.feed.set_transport(seat.key, self.transport());
+        }
+    }
+
+    fn transport(&self) -> &'static str {
+        match self.socket.transport() {
+            Transport::Polling => "polling",
+            Transport::Websocket => "websocket",
+        }
     }
 
     fn arrived(&mut self, position: Position) {

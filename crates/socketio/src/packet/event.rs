@@ -17,6 +17,8 @@ pub enum Incoming {
     Event(Event),
     /// Everything up to this position is proven to have arrived at the client.
     Receipt(Position),
+    /// The connection began as polling and is a websocket now; nothing else changes.
+    Upgraded,
 }
 
 /// An event of the client.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::outbox::Frame;
-use super::state::{Life, State};
+use super::state::{Life, Stage, State};
 use super::wakes::Wakes;
 use crate::packet::Position;
 use crate::{CloseReason, Config, Transport};
@@ -285,6 +285,9 @@ impl State {
         wakes.add(polling.poll.take());
         polling.waiting_since = None;
         self.transport = Transport::Websocket;
+        // Before the CONNECT there is nobody to tell.
+        self.upgraded = !matches!(self.stage, Stage::Opening { .. });
+        self.wake_recv(wakes);
         self.drop_polling();
         self.wake_driver(wakes);
         Ok(())

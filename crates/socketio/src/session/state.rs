@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(super) transport: Transport,
     pub(super) sent: Position,
     reported: Position,
+    /// The application has yet to hear that the connection is a websocket now.
+    pub(super) upgraded: bool,
     driver: Option<Waker>,
     recv: Option<Waker>,
     ready: Vec<Waker>,
@@ -78,6 +80,7 @@ impl State {
             transport,
             sent: 0,
             reported: 0,
+            upgraded: false,
             driver: None,
             recv: None,
             ready: Vec::new(),
@@ -262,6 +265,9 @@ impl State {
         if received > self.reported {
             self.reported = received;
             return Poll::Ready(Some(Incoming::Receipt(received)));
+        }
+        if std::mem::take(&mut self.upgraded) {
+            return Poll::Ready(Some(Incoming::Upgraded));
         }
         let was_full = self.inbox.len() >= config.inbound_events;
         if let Some(event) = self.inbox.pop() {
