@@ -121,8 +121,6 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 fn unauthorized(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::Unavailable => Problem::new(Code::Unavailable, refusal.to_string()),
-        _ => Problem::new(Code::Unauthorized, refusal.to_string()),
-    }
+    let code = if refusal.is_retryable() { Code::Unavailable } else { Code::Unauthorized };
+    Problem::new(code, refusal.to_string())
 }

@@ -17,8 +17,7 @@ pub struct Identity {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let code = if matches!(refusal, Refusal::Unavailable) { "unavailable" } else { "unauthorized" };
-        Self::new(code, refusal.to_string())
+        Self::new(refusal.code(), refusal.to_string())
     }
 }
 
