@@ -1,13 +1,20 @@
 //! `tidings healthcheck`.
 
+use crate::config::Config;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the server at `address` whether it is ready.
-pub fn healthcheck(mut address: SocketAddr) -> io::Result<()> {
+/// Asks the server with these settings whether it is ready.
+pub fn healthcheck(config: &Config) -> io::Result<()> {
+    if config.tls.is_some() {
+        return Err(io::Error::other(
+            "healthcheck speaks plain HTTP only; ask https://…/health/ready by the name in the certificate",
+        ));
+    }
+    let mut address = config.listen;
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }

@@ -77,7 +77,7 @@ export class Server {
     this.ran = run({ args: this.args, env: this.env, cwd: this.cwd });
     const listening = new Promise((settle) => {
       const look = () => {
-        const found = /listening on (http:\/\/\S+?:(\d+))/.exec(this.log);
+        const found = /listening on (https?:\/\/\S+?:(\d+))/.exec(this.log);
         if (found) settle(found);
       };
       this.ran.child.stdout.on('data', look);

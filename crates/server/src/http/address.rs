@@ -22,7 +22,7 @@ pub async fn address(State(app): State<Arc<App>>, mut request: Request, next: Ne
         return Problem::new(Code::Forbidden, "the connection has no address").into_response();
     };
     let client = client_address(peer.to_canonical(), request.headers(), &app.limits.trusted_proxies);
-    request.extensions_mut().insert(ClientAddress(client));
+    request.extensions_mut().insert(ClientAddress(network(client)));
     let who = match api_key(&app, request.headers()) {
         Some(key) => Who::Key(key),
         None => Who::Address(network(client)),
@@ -62,6 +62,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
+        IpAddr::V6(v6) if v6.is_loopback() => address,
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
     }
 }
@@ -132,6 +133,14 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("10.0.0.1", &["1.2.3.4, nonsense"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("::1"), "::1");
+        assert_eq!(network("203.0.113.9"), "203.0.113.9");
     }
 
     #[test]

@@ -1,0 +1,95 @@
+// TLS by the server itself, with the certificate read again on SIGHUP.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { promisify } from 'node:util';
+import { connect } from './rig/socket.js';
+import { runToEnd, Server, temporaryFolder } from './rig/server.js';
+import { until } from './rig/until.js';
+
+const openssl = promisify(execFile);
+
+/** A certificate of its own making for localhost, and its key. */
+async function certificate(folder, name) {
+  const [cert, key] = [join(folder, `${name}.pem`), join(folder, `${name}.key`)];
+  await openssl('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`,
+    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert,
+  ]);
+  return { cert, key };
+}
+
+async function secured(t) {
+  const folder = await temporaryFolder(t);
+  const first = await certificate(folder, 'first');
+  const [cert, key] = [join(folder, 'live.pem'), join(folder, 'live.key')];
+  await Promise.all([copyFile(first.cert, cert), copyFile(first.key, key)]);
+  const server = await Server.start(t, { env: { TIDINGS_TLS_CERT_FILE: cert, TIDINGS_TLS_KEY_FILE: key } });
+  return { server, folder, cert, key, ca: await readFile(first.cert, 'utf8') };
+}
+
+/** The name in the certificate that a new connection is shown. */
+const shown = (port) =>
+  new Promise((settle, reject) => {
+    const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+      settle(socket.getPeerCertificate().subject.CN);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+
+const post = (url, ca, body) =>
+  new Promise((settle, reject) => {
+    const sent = request(`${url}/v1/notifications`, { method: 'POST', ca, headers: { 'content-type': 'application/json' } });
+    sent.on('response', (answer) => settle(answer.resume().statusCode)).on('error', reject).end(JSON.stringify(body));
+  });
+
+describe('TLS', { concurrency: 3 }, () => {
+  for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
+    test(`an official client on ${transports.join(' then ')}`, async (t) => {
+      const { server, ca } = await secured(t);
+      assert.match(server.url, /^https:/);
+      const client = connect(t, server.url, { auth: { user_id: 'ana' }, transports, ca });
+      await client.ready();
+      assert.equal(await post(server.url, ca, { to: 'ana', message: 'over TLS' }), 201);
+      await client.count(1);
+      assert.deepEqual(client.messages, ['over TLS']);
+    });
+  }
+
+  test('plain HTTP on the port, and silence, harm nobody', async (t) => {
+    const { server, ca } = await secured(t);
+    await assert.rejects(fetch(server.url.replace('https', 'http')));
+    assert.equal(await post(server.url, ca, { to: 'ana', message: 'm' }), 201);
+  });
+
+  test('SIGHUP reads the certificate again; one that cannot be used leaves the one before', async (t) => {
+    const { server, folder, cert, key } = await secured(t);
+    assert.equal(await shown(server.port), 'first');
+    const second = await certificate(folder, 'second');
+    await Promise.all([copyFile(second.cert, cert), copyFile(second.key, key)]);
+    server.ran.child.kill('SIGHUP');
+    await until('the second certificate is shown', async () => (await shown(server.port)) === 'second');
+    await writeFile(cert, 'nonsense');
+    server.ran.child.kill('SIGHUP');
+    await until('the refusal is logged', () => /TIDINGS_TLS_CERT_FILE/.test(server.log));
+    assert.equal(await shown(server.port), 'second');
+  });
+
+  test('files that cannot be used stop the start with one sentence', async (t) => {
+    const folder = await temporaryFolder(t);
+    const [one, other] = await Promise.all([certificate(folder, 'one'), certificate(folder, 'other')]);
+    for (const [cert, key] of [['/nonexistent.pem', one.key], [one.cert, '/nonexistent.pem'], [one.cert, other.key], [one.key, one.key]]) {
+      const env = { PORT: '0', TIDINGS_TLS_CERT_FILE: cert, TIDINGS_TLS_KEY_FILE: key };
+      const { code, stderr } = await runToEnd(t, { env });
+      assert.equal(code, 1, `${cert} ${key}`);
+      assert.match(stderr, /^tidings: .*(certificate|TIDINGS_TLS)/m);
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+    }
+  });
+});
