@@ -11,6 +11,7 @@ mod frame;
 mod hub;
 mod identity;
 mod lease;
+mod open;
 mod pump;
 mod session;
 mod stream;

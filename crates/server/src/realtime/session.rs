@@ -6,7 +6,6 @@ use crate::input::{Attach, GivenCursor};
 use crate::realtime::acker::{Acker, Done};
 use crate::realtime::attach::{AttachError, Attached, Given, Ready, attach};
 use crate::realtime::commands::{self, RateGate};
-use crate::realtime::identity::{Identity, identify};
 use crate::realtime::lease::{Due, Lease};
 use crate::realtime::window::Window;
 use crate::realtime::{Frame, Served};
@@ -33,21 +32,25 @@ pub const SEND_BUFFER: usize = 320 * 1024;
 pub struct Session {
     pub(super) app: Arc<App>,
     pub(super) socket: Socket,
-    pid: String,
-    since: Instant,
+    pub(super) pid: String,
+    /// When it connected: it has to register in time.
+    pub(super) since: Instant,
     pub(super) gate: RateGate,
     /// Who the client proved to be.
     pub(super) principal: Option<Principal>,
     /// What the `pid` of its CONNECT named, until it has attached.
-    returning: Option<Box<Returning>>,
+    pub(super) returning: Option<Box<Returning>>,
     pub(super) attached: Option<Box<Reading>>,
 }
 
 /// A registration that a connection may take up again.
-struct Returning {
-    user: UserId,
-    device: DeviceId,
-    offset: Option<Cursor>,
+pub struct Returning {
+    /// Whose it was.
+    pub user: UserId,
+    /// Which device.
+    pub device: DeviceId,
+    /// The last offset that the client kept.
+    pub offset: Option<Cursor>,
 }
 
 /// What a socket has while it is attached.
@@ -106,82 +109,6 @@ pub async fn serve_socket(app: Arc<App>, socket: Socket, connect: Connect) {
 }
 
 impl Session {
-    /// Answers the CONNECT, and attaches when it says for whom. `None`: refused or gone.
-    async fn open(app: Arc<App>, socket: Socket, connect: Connect) -> Option<Self> {
-        let auth = connect.auth.as_ref().map_or("{}", |auth| auth.get());
-        let attach = match crate::input::check_json(auth.as_bytes())
-            .map_err(Into::into)
-            .and_then(|()| Attach::from_auth(auth))
-        {
-            Ok(attach) => attach,
-            Err(refused) => {
-                socket.refuse("invalid auth", Some(&commands::Failure::from(refused)));
-                return None;
-            }
-        };
-        let known = match &attach.pid {
-            None => None,
-            Some(pid) => match app.store.registration(pid).await {
-                Ok(known) => known,
-                Err(error) => {
-                    // A refusal would end an official client for good; closed, it comes back.
-                    tracing::warn!(%error, "a returning socket cannot be served now");
-                    socket.close(Close::Transport);
-                    return None;
-                }
-            },
-        };
-        let restored = known.as_ref().map(|(user, _)| user);
-        let Identity { principal, user } = match identify(&app, &attach, None, restored).await {
-            Ok(identity) => identity,
-            Err(failure) if failure.is_passing() => {
-                socket.close(Close::Transport);
-                return None;
-            }
-            Err(failure) => {
-                socket.refuse(failure.code(), Some(&failure));
-                return None;
-            }
-        };
-
-        // A pid names a device of the user who registered with it; for another user it opens nothing.
-        let returns = user.is_some() && known.as_ref().map(|(user, _)| user) == user.as_ref();
-        let pid = match &attach.pid {
-            Some(pid) if returns => pid.clone(),
-            _ => uuid::Uuid::new_v4().simple().to_string(),
-        };
-        let returning =
-            known.map(|(user, device)| Box::new(Returning { user, device, offset: attach.offset.clone() }));
-        let gate = RateGate::new(app.limits.events_per_second);
-        let since = Instant::now();
-        let mut session = Self { app, socket, pid, since, gate, principal, returning, attached: None };
-        let Some(user) = user else {
-            session.socket.accept(Some(&session.pid)).ok()?;
-            return Some(session);
-        };
-        match session.attach(user, &attach).await {
-            Ok(ready) => {
-                session.socket.accept(Some(&session.pid)).ok()?;
-                session.announce(&ready).ok()?;
-                Some(session)
-            }
-            Err(AttachError::Revoked) => {
-                let failure = commands::Failure::from(AttachError::Revoked);
-                session.socket.refuse(failure.code(), Some(&failure));
-                None
-            }
-            Err(error @ AttachError::Crowded) => {
-                session.socket.refuse("too many sockets", Some(&commands::Failure::from(error)));
-                None
-            }
-            Err(AttachError::Store(error)) => {
-                tracing::warn!(%error, "a socket cannot be attached now");
-                session.socket.close(Close::Transport);
-                None
-            }
-        }
-    }
-
     /// Attaches to a user's inbox, in place of what it was attached to.
     pub(super) async fn attach(&mut self, user: UserId, attach_as: &Attach) -> Result<Ready, AttachError> {
         self.detach().await;
