@@ -9,6 +9,7 @@ use tidings_auth::Auth;
 use tidings_domain::Clock;
 use tidings_socketio::Origins;
 use tidings_store::Store;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What the whole server shares.
@@ -19,6 +20,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When the server began.
+    pub started: Instant,
     /// Who may do what.
     pub auth: Auth,
     /// How many requests of one place or key were served this second.

@@ -18,6 +18,7 @@ use tidings_store::{Observer, Store};
 use tidings_store_sqlite::{OpenError, Options, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Why the server did not start; one sentence for the operator.
@@ -70,6 +71,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         store,
         hub,
         clock,
+        started: Instant::now(),
         origins: origins(&config, auth.is_open()),
         auth,
         requests: Requests::new(config.max_requests_per_second),
@@ -104,14 +106,8 @@ pub async fn serve(
     tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
-    let serving = tokio::spawn(http::serve(
-        router,
-        listener,
-        tls.clone(),
-        config.handshake,
-        stop_accepting.clone(),
-        config.drain,
-    ));
+    let site = http::Site { app: app.clone(), router, tls: tls.clone(), head_timeout: config.handshake };
+    let serving = tokio::spawn(http::serve(site, listener, stop_accepting.clone(), config.drain));
     if let Some(tls) = tls {
         reload_on_hangup(tls)?;
     }

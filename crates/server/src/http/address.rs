@@ -2,36 +2,30 @@
 
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tidings_socketio::ClientAddress;
 use tokio::time::{Duration, Instant};
 
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Finds the client's address, and holds it (or its API key) to the rate of requests.
-pub async fn address(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let Some(peer) = peer else {
-        return Problem::new(Code::Forbidden, "the connection has no address").into_response();
-    };
-    let client = client_address(peer.to_canonical(), request.headers(), &app.limits.trusted_proxies);
-    request.extensions_mut().insert(ClientAddress(network(client)));
-    let who = match api_key(&app, request.headers()) {
-        Some(key) => Who::Key(key),
-        None => Who::Address(network(client)),
-    };
-    let exempt = matches!(who, Who::Address(_)) && client.is_loopback() && !app.limits.limit_loopback;
-    if !exempt && !app.requests.pass(who, Instant::now()) {
-        return Problem::new(Code::RateLimited, "too many requests a second").into_response();
+/// The client's address, when it (or its API key) is within the rate of requests.
+pub fn client(app: &App, headers: &HeaderMap, peer: IpAddr) -> Result<ClientAddress, Problem> {
+    let client = network(client_address(peer.to_canonical(), headers, &app.limits.trusted_proxies));
+    if app.requests.limit > 0 {
+        let who = match api_key(app, headers) {
+            Some(key) => Who::Key(key),
+            None => Who::Address(client),
+        };
+        let exempt = matches!(who, Who::Address(_)) && client.is_loopback() && !app.limits.limit_loopback;
+        if !exempt && !app.requests.pass(who, Instant::now()) {
+            return Err(Problem::new(Code::RateLimited, "too many requests a second"));
+        }
     }
-    next.run(request).await
+    Ok(ClientAddress(client))
 }
 
 /// The nearest address that is not a trusted proxy's. What an untrusted peer says of itself is not believed.
@@ -68,9 +62,6 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 fn api_key(app: &App, headers: &HeaderMap) -> Option<String> {
-    if app.requests.limit == 0 || app.auth.is_open() {
-        return None;
-    }
     let presented = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim();
     app.auth.check_api_key(presented).then(|| presented.to_owned())
 }
@@ -90,15 +81,12 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// At most `limit` a second; 0 is no limit.
+    /// At most `limit` a second; with 0 nobody asks.
     pub fn new(limit: u32) -> Self {
         Self { limit, counted: Mutex::default() }
     }
 
     fn pass(&self, who: Who, now: Instant) -> bool {
-        if self.limit == 0 {
-            return true;
-        }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let (second, counts) = &mut *counted;
         if second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {

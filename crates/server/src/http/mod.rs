@@ -32,4 +32,4 @@ mod stream;
 
 pub use address::Requests;
 pub use router::router;
-pub use serve::serve;
+pub use serve::{Site, serve};

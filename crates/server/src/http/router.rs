@@ -1,9 +1,8 @@
 use crate::app::App;
 use crate::http::{
-    access, ack::ack, address::address, assets, batch::batch, changes::changes, counts::counts,
-    devices::devices, edit::edit, end_sessions::end_sessions, fallback, get::get, guard::guard, health,
-    inbox::inbox, list_original::list_original, mark::mark, mint::mint, recall::recall, send::send,
-    send_original::send_original, stream::stream,
+    access, ack::ack, assets, batch::batch, changes::changes, counts::counts, devices::devices, edit::edit,
+    end_sessions::end_sessions, fallback, get::get, health, inbox::inbox, list_original::list_original,
+    mark::mark, mint::mint, recall::recall, send::send, send_original::send_original, stream::stream,
 };
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -45,7 +44,5 @@ pub fn router(app: Arc<App>, sockets: &SocketIo) -> Router {
         .merge(sockets.router())
         .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), address))
-        .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

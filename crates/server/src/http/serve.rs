@@ -1,5 +1,5 @@
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -9,11 +9,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
+use crate::app::App;
+use crate::http::guard::guarded;
 use crate::http::stall::StallGuard;
 use crate::tls::Tls;
 
@@ -23,15 +24,21 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// How many headers a request may have.
 const HEADERS: usize = 100;
 
+/// What is served, and how.
+pub struct Site {
+    /// What the whole server shares.
+    pub app: Arc<App>,
+    /// Its routes.
+    pub router: Router,
+    /// TLS, unless a proxy does it.
+    pub tls: Option<Arc<Tls>>,
+    /// To send a request's head, and to finish a TLS handshake.
+    pub head_timeout: Duration,
+}
+
 /// Serves connections until `shutdown`, then lets those in flight finish; returns when all are gone or `patience` is over.
-pub async fn serve(
-    router: Router,
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
-    head_timeout: Duration,
-    shutdown: CancellationToken,
-    patience: Duration,
-) {
+pub async fn serve(site: Site, listener: TcpListener, shutdown: CancellationToken, patience: Duration) {
+    let site = Arc::new(site);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -41,23 +48,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                let (router, shutdown) = (router.clone(), shutdown.clone());
-                match tls.as_ref().map(|tls| tls.acceptor()) {
-                    None => {
-                        connections.spawn(connection(router, stream, peer, head_timeout, shutdown));
-                    }
-                    Some(acceptor) => {
-                        connections.spawn(async move {
-                            match tokio::time::timeout(head_timeout, acceptor.accept(stream)).await {
-                                Ok(Ok(stream)) => {
-                                    connection(router, stream, peer, head_timeout, shutdown).await
-                                }
-                                Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS handshake"),
-                                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
-                            }
-                        });
-                    }
-                }
+                connections.spawn(accepted_one(site.clone(), stream, peer, shutdown.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: others must end before more can begin.
@@ -73,21 +64,32 @@ pub async fn serve(
     let _ = tokio::time::timeout(patience, connections.wait()).await;
 }
 
+async fn accepted_one(site: Arc<Site>, stream: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
+    let Some(tls) = &site.tls else { return connection(site, stream, peer, shutdown).await };
+    let acceptor = tls.acceptor();
+    match tokio::time::timeout(site.head_timeout, acceptor.accept(stream)).await {
+        // Boxed: a connection without TLS must not be as large as one with it.
+        Ok(Ok(stream)) => Box::pin(connection(site, stream, peer, shutdown)).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS handshake"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    router: Router,
+    site: Arc<Site>,
     stream: T,
     peer: SocketAddr,
-    head_timeout: Duration,
     shutdown: CancellationToken,
 ) {
-    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+    let head_timeout = site.head_timeout;
+    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let site = site.clone();
+        async move { guarded(&site.app, site.router.clone(), request.map(Body::new), peer.ip()).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
