@@ -23,6 +23,10 @@ pub(super) type Ws = WebSocketStream<Meter<TokioIo<Upgraded>>>;
 /// connection's write buffer takes.
 pub(super) const WRITE_BUFFER: usize = 4_096;
 
+/// What the write buffer never exceeds. Our own frames stay far below it; the rest is for answers to the client's websocket
+/// pings, of which one that sends pings and reads nothing would otherwise make as many as it likes.
+const MAX_WRITE_BUFFER: usize = 8 * WRITE_BUFFER;
+
 /// Every connection has one, so it is small; it grows for a large frame, until the next trim.
 pub(super) const READ_BUFFER: usize = 1_024;
 
@@ -75,6 +79,7 @@ pub(super) fn over(meter: Meter<TokioIo<Upgraded>>, config: &Config) -> Result<W
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(Some(config.max_packet_bytes))
         .max_frame_size(Some(config.max_packet_bytes));
     let ws = WebSocketStream::from_raw_socket(meter, Role::Server, Some(limits)).now_or_never();
