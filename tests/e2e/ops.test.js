@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { BINARY, run, runToEnd, Server, temporaryFolder } from './rig/server.js';
+import { connect } from './rig/socket.js';
 import { until } from './rig/until.js';
 
 const command = promisify(execFile);
@@ -235,5 +236,45 @@ describe('what an operator asks', { concurrency: 3 }, () => {
     t.after(() => stream.body.cancel().catch(() => {}));
     assert.deepEqual(await server.terminate(10_000), { code: 0, signal: null });
     await server.restart();
+  });
+});
+
+describe('a copy of the store', { concurrency: 2 }, () => {
+  test('is taken while the server serves, and begins a new life where it is restored', async (t) => {
+    const server = await Server.start(t);
+    await server.sendMany('ana', 3);
+    const file = join(server.cwd, 'copy.db');
+    const env = { TIDINGS_DATA_DIR: server.data };
+    assert.deepEqual((await runToEnd(t, { args: ['backup', file], env })).code, 0);
+    refusedClearly(await runToEnd(t, { args: ['backup', file], env }), file);
+    await server.sendMany('ana', 2);
+    const client = connect(t, server.url, { auth: { user_id: 'ana', device_id: 'phone', acks: true } });
+    const before = await client.ready();
+    await client.count(5);
+
+    const data = join(await temporaryFolder(t), 'restored');
+    refusedClearly(await runToEnd(t, { args: ['restore', file], env }), server.data);
+    assert.equal((await runToEnd(t, { args: ['restore', file], env: { TIDINGS_DATA_DIR: data } })).code, 0);
+    const restored = await Server.start(t, { data });
+    const { meta } = await restored.ask('GET', '/v1/users/ana/inbox');
+    assert.deepEqual([meta.total, meta.head], [3, 3]);
+    assert.notEqual(meta.epoch, before.epoch);
+
+    // A device that is ahead of the copy is told so, instead of waiting for what it thinks it has.
+    const auth = { user_id: 'ana', device_id: 'phone', epoch: before.epoch, cursor: 5, acks: true };
+    const returning = connect(t, restored.url, { auth });
+    assert.equal((await returning.ready()).mode, 'snapshot');
+    assert.deepEqual((await returning.event('sync_required'))[0], { reason: 'other_epoch' });
+    const gone = await restored.request('GET', `/v1/users/ana/inbox/changes?since=3&epoch=${before.epoch}`);
+    assert.deepEqual([gone.status, gone.body.code], [410, 'resync_required']);
+  });
+
+  test('what is no copy is refused', async (t) => {
+    const folder = await temporaryFolder(t);
+    const file = join(folder, 'nonsense');
+    await writeFile(file, 'nonsense');
+    const env = { TIDINGS_DATA_DIR: join(folder, 'data') };
+    refusedClearly(await runToEnd(t, { args: ['restore', file], env }), file);
+    refusedClearly(await runToEnd(t, { args: ['restore', join(folder, 'missing')], env }), 'missing');
   });
 });

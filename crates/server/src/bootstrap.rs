@@ -8,6 +8,7 @@ use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use thiserror::Error;
 use tidings_auth::{Auth, Unusable};
@@ -87,6 +88,18 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         draining: CancellationToken::new(),
     });
     serve(app, listener, tls, &config, asked_to_end()?).await
+}
+
+/// Copies the embedded store into the new file `to`.
+pub fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
+    tidings_store_sqlite::backup(&config.data_dir, to)?;
+    Ok(())
+}
+
+/// Makes the embedded store of the copy `from`.
+pub fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
+    tidings_store_sqlite::restore(from, &config.data_dir)?;
+    Ok(())
 }
 
 /// Serves on a bound listener until `shutdown` is set, then drains and closes the store.

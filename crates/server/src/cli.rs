@@ -3,7 +3,7 @@
 use crate::config::{Config, ConfigError, SETTINGS, Value, is_open, read_env_file, resolve, strangers};
 use clap::{Arg, ArgMatches, Args as _, Command};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidings_domain::UserId;
 
@@ -15,6 +15,10 @@ pub enum Task {
     ShowConfig(Vec<Value>),
     /// Print a user token.
     Token(Box<Config>, UserId, Duration),
+    /// Copy the embedded store into a file.
+    Backup(Box<Config>, PathBuf),
+    /// Make the embedded store of such a copy.
+    Restore(Box<Config>, PathBuf),
     /// Ask a running server whether it is well.
     Healthcheck(Box<Config>),
     /// Load a running server and measure.
@@ -57,6 +61,16 @@ fn command() -> Command {
                 ),
         )
         .subcommand(
+            Command::new("backup")
+                .about("Copy the embedded store into a new file, whole and of one moment, also while it is served")
+                .arg(Arg::new("file").value_name("FILE").required(true).help("Where to; must not exist")),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Make the embedded store of a copy, in a TIDINGS_DATA_DIR that holds none")
+                .arg(Arg::new("file").value_name("FILE").required(true).help("A file that backup wrote")),
+        )
+        .subcommand(
             Command::new("healthcheck").about("Ask the server on PORT whether it is ready; exit 0 if it is"),
         )
         .subcommand(tidings_bench::Options::augment_args(
@@ -83,6 +97,11 @@ pub fn parse() -> Result<Task, ConfigError> {
             let user = UserId::new(user).map_err(|invalid| ConfigError(invalid.to_string()))?;
             let ttl = Duration::from_secs(inner.get_one::<u64>("ttl").copied().unwrap_or(3600));
             Task::Token(Box::new(Config::from_values(&values)?), user, ttl)
+        }
+        Some(name @ ("backup" | "restore")) => {
+            let file = inner.get_one::<String>("file").map(PathBuf::from).unwrap_or_default();
+            let config = Box::new(Config::from_values(&values)?);
+            if name == "backup" { Task::Backup(config, file) } else { Task::Restore(config, file) }
         }
         Some("healthcheck") => Task::Healthcheck(Box::new(Config::from_values(&values)?)),
         _ => {

@@ -30,6 +30,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let auth = runtime()?.block_on(Auth::new(config.auth, Arc::new(SystemClock)))?;
             cli::print(&format!("{}\n", auth.mint(&user, ttl)?.0))?;
         }
+        cli::Task::Backup(config, file) => bootstrap::backup(&config, &file)?,
+        cli::Task::Restore(config, file) => bootstrap::restore(&config, &file)?,
         cli::Task::Healthcheck(config) => healthcheck::healthcheck(&config)?,
         cli::Task::Bench(options) => {
             runtime()?.block_on(tidings_bench::run(*options))?;
