@@ -17,6 +17,12 @@ use tidings_domain::{
 pub trait Factory: Send + Sync {
     /// Opens the store of that name, a new one the first time. It is not opened twice at once.
     async fn open(&self, name: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Arc<dyn Store>;
+
+    /// How many random sequences the model is compared with, and how long each is. Fewer where every step is a question
+    /// to a server.
+    fn sequences(&self) -> (u64, u64) {
+        (8, 200)
+    }
 }
 
 /// A clock that stands until it is moved.

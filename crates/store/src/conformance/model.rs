@@ -21,8 +21,6 @@ use tidings_domain::{
     State, Timestamp, Tombstone, UserId,
 };
 
-const SEEDS: u64 = 8;
-const STEPS: u64 = 200;
 const USERS: [&str; 3] = ["ana", "bo", "cy"];
 const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
 const CATEGORIES: [Option<&str>; 3] = [None, Some("orders"), Some("news")];
@@ -30,8 +28,9 @@ const KEYS: [Option<&str>; 4] = [None, None, Some("k"), Some("l")];
 
 pub async fn agrees_with_the_store(factory: &dyn Factory) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let steps = number("TIDINGS_MODEL_STEPS").unwrap_or(STEPS);
-    let seeds = number("TIDINGS_MODEL_SEED").map_or((1..=SEEDS).collect(), |seed| vec![seed]);
+    let (seeds, steps) = factory.sequences();
+    let steps = number("TIDINGS_MODEL_STEPS").unwrap_or(steps);
+    let seeds = number("TIDINGS_MODEL_SEED").map_or((1..=seeds).collect(), |seed| vec![seed]);
     for seed in seeds {
         let mut run = Run::new(factory, seed).await;
         for _ in 0..steps {

@@ -1,0 +1,325 @@
+//! Acknowledgements, written together: at a thousand deliveries a second as many devices confirm.
+//!
+//! They change no revision and need no turn: what they set only ever grows, and what they make delivered lies at or below
+//! what they confirm, where nothing new appears. Every live notification with a revision at or below the inbox's `settled`
+//! is delivered, so one that reaches down to it writes only what lies above; `settled` is raised after that is written.
+
+use crate::documents::{DeviceDocument, INBOXES, PROGRESS, Progress, bound, date, device_key, number};
+use crate::failure::Failure;
+use crate::mongo::Mongo;
+use crate::query::Query;
+use crate::register::{DEVICES, trim_devices};
+use crate::schema::{CHANGED, LOG};
+use crate::writes::Writes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::bson::{Document, doc};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidings_domain::{DeviceId, Revision, UserId};
+use tidings_store::StoreError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// How many are written together.
+const GROUP: usize = 256;
+
+/// How many wait at most.
+const WAITING: usize = 16_384;
+
+/// How many inboxes are looked up at once.
+const LOOKUPS: usize = 16;
+
+/// Past this many devices what is known of them is learned afresh; one costs about 250 bytes.
+const KNOWN: usize = 50_000;
+
+/// One acknowledgement, and who waits for its answer.
+pub(crate) struct Acknowledge {
+    pub user: UserId,
+    pub device: Option<DeviceId>,
+    pub after: Revision,
+    pub up_to: Revision,
+    pub answer: oneshot::Sender<Result<Revision, StoreError>>,
+}
+
+/// How far devices have come, as far as this node knows; they may be further.
+#[derive(Debug, Default)]
+pub(crate) struct Confirmed(Mutex<HashMap<UserId, Known>>);
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    progress: Progress,
+    devices: BTreeMap<DeviceId, Revision>,
+    /// How many devices the user has, with those that this node has made since it counted them.
+    count: Option<usize>,
+}
+
+impl Confirmed {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, user: &UserId, change: &Change) {
+        let mut all = self.lock();
+        let known = all.entry(user.clone()).or_default();
+        known.progress.settled = known.progress.settled.max(change.progress.settled);
+        known.progress.confirmed = known.progress.confirmed.max(change.progress.confirmed);
+        for (device, cursor) in &change.devices {
+            let known = known.devices.entry(device.clone()).or_default();
+            *known = (*cursor).max(*known);
+        }
+    }
+
+    /// A device was made. Whether the user's devices should be counted: they are not known, or too many.
+    pub(crate) fn should_count(&self, user: &UserId) -> bool {
+        let mut all = self.lock();
+        let known = all.entry(user.clone()).or_default();
+        match &mut known.count {
+            Some(count) if *count < DEVICES => {
+                *count += 1;
+                *count > DEVICES
+            }
+            _ => true,
+        }
+    }
+
+    /// They were counted.
+    pub(crate) fn counted(&self, user: &UserId, count: usize) {
+        self.lock().entry(user.clone()).or_default().count = Some(count);
+    }
+
+    /// A device was forgotten, or may have been.
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.lock().remove(user);
+    }
+}
+
+/// Those that wait.
+pub(crate) struct Queue {
+    sender: Mutex<Option<mpsc::Sender<Acknowledge>>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Begins to write what is pushed.
+pub(crate) fn start(mongo: Arc<Mongo>) -> Queue {
+    let (sender, mut waiting) = mpsc::channel(WAITING);
+    let worker = tokio::spawn(async move {
+        let mut group = Vec::new();
+        while waiting.recv_many(&mut group, GROUP).await > 0 {
+            acknowledge(&mongo, std::mem::take(&mut group)).await;
+        }
+    });
+    Queue { sender: Mutex::new(Some(sender)), worker: Mutex::new(Some(worker)) }
+}
+
+impl Queue {
+    pub(crate) fn push(&self, one: Acknowledge) -> Result<(), StoreError> {
+        let unavailable = |text: &str| StoreError::Unavailable(text.to_owned());
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = sender.as_ref().ok_or_else(|| unavailable("the store is closed"))?;
+        sender.try_send(one).map_err(|_| unavailable("too many acknowledgements are waiting"))
+    }
+
+    /// Writes what waits, and takes no more.
+    pub(crate) async fn close(&self) {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(worker) = worker {
+            let _ = worker.await;
+        }
+    }
+}
+
+/// Writes a group of them and answers each.
+async fn acknowledge(mongo: &Mongo, group: Vec<Acknowledge>) {
+    let done = mongo.patiently(|| write(mongo, &group)).await;
+    match done {
+        Ok(answers) => {
+            for (one, answer) in group.into_iter().zip(answers) {
+                let _ = one.answer.send(answer);
+            }
+        }
+        Err(error) => {
+            for one in group {
+                let _ = one.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// What a group does to one inbox.
+#[derive(Default)]
+struct Change {
+    /// What becomes delivered: above, up to.
+    stretches: Vec<(Revision, Revision)>,
+    progress: Progress,
+    devices: BTreeMap<DeviceId, Revision>,
+}
+
+async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revision, StoreError>>, Failure> {
+    let lookups: Vec<_> = group.iter().map(|one| look_up(mongo, one)).collect();
+    let looked_up: Vec<(Revision, Option<Known>)> =
+        stream::iter(lookups).buffered(LOOKUPS).try_collect().await?;
+    let mut inboxes: BTreeMap<&UserId, Change> = BTreeMap::new();
+    let mut answers = Vec::with_capacity(group.len());
+    for (one, (head, known)) in group.iter().zip(looked_up) {
+        if one.up_to > head {
+            answers.push(Err(StoreError::AboveHead { head }));
+            continue;
+        }
+        let known = known.unwrap_or_default();
+        let (settled, confirmed) = (number(known.progress.settled), number(known.progress.confirmed));
+        if head == 0 && one.device.is_none() {
+            answers.push(Ok(0));
+            continue;
+        }
+        let change = inboxes.entry(&one.user).or_default();
+        let above = one.after.max(settled);
+        if above < one.up_to {
+            change.stretches.push((above, one.up_to));
+        }
+        if one.after <= settled && one.up_to > settled {
+            change.progress.settled = change.progress.settled.max(bound(one.up_to));
+        }
+        if one.up_to > confirmed {
+            change.progress.confirmed = change.progress.confirmed.max(bound(one.up_to));
+        }
+        let answer = match &one.device {
+            Some(device) => match known.devices.get(device) {
+                Some(cursor) if *cursor >= one.up_to => *cursor,
+                _ => {
+                    let cursor = change.devices.entry(device.clone()).or_default();
+                    *cursor = one.up_to.max(*cursor);
+                    *cursor
+                }
+            },
+            None => confirmed.max(one.up_to),
+        };
+        answers.push(Ok(answer));
+    }
+    deliver(mongo, &inboxes).await?;
+    remember(mongo, &inboxes).await?;
+    Ok(answers)
+}
+
+/// The head of its inbox, at least as far as it asks, and what is known of its device.
+async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<(Revision, Option<Known>), Failure> {
+    let head = match mongo.heads.get(&one.user) {
+        Some(head) if head.rev >= one.up_to => head.rev,
+        _ => mongo.head(&one.user).await?.rev,
+    };
+    let known = mongo.confirmed.lock().get(&one.user).cloned();
+    let is_known = known
+        .as_ref()
+        .is_some_and(|known| one.device.as_ref().is_none_or(|device| known.devices.contains_key(device)));
+    if is_known {
+        return Ok((head, known));
+    }
+    let (progress, cursor) = standing(mongo, &one.user, one.device.as_ref()).await?;
+    let mut all = mongo.confirmed.lock();
+    if all.values().map(|known| known.devices.len() + 1).sum::<usize>() > KNOWN && all.len() > 1 {
+        all.clear();
+    }
+    let known = all.entry(one.user.clone()).or_default();
+    known.progress = progress;
+    if let (Some(device), Some(cursor)) = (&one.device, cursor) {
+        known.devices.insert(device.clone(), cursor);
+    }
+    Ok((head, Some(known.clone())))
+}
+
+/// How far the devices of an inbox have come, and one of them.
+pub(crate) async fn standing(
+    mongo: &Mongo,
+    user: &UserId,
+    device: Option<&DeviceId>,
+) -> Result<(Progress, Option<Revision>), Failure> {
+    let mut keys = vec![PROGRESS.to_owned()];
+    keys.extend(device.map(|device| device_key(device.as_str())));
+    let filter = doc! { "user_id": user.as_str(), "key": { "$in": keys } };
+    let found: Vec<Standing> = Query::new(INBOXES, LOG, filter).all(mongo).await?;
+    let (mut progress, mut cursor) = (Progress::default(), None);
+    for one in found {
+        match one {
+            Standing::Device(device) => cursor = Some(number(device.cursor)),
+            Standing::Progress(found) => progress = found,
+        }
+    }
+    Ok((progress, cursor))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Standing {
+    Device(DeviceDocument),
+    Progress(Progress),
+}
+
+async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(), Failure> {
+    let now = date(mongo.now());
+    let mut writes = Writes::unordered();
+    for (user, change) in inboxes {
+        for (above, up_to) in &change.stretches {
+            writes.update(
+                INBOXES,
+                doc! {
+                    "q": {
+                        "user_id": user.as_str(), "rev": { "$gt": bound(*above), "$lte": bound(*up_to) },
+                        "delivered_at": null, "deleted_at": null,
+                    },
+                    "u": { "$set": { "delivered_at": now } },
+                    "multi": true,
+                    "hint": CHANGED,
+                },
+            );
+        }
+    }
+    mongo.run_all(writes).await.map(drop)
+}
+
+async fn remember(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(), Failure> {
+    let now = date(mongo.now());
+    let mut writes = Writes::unordered();
+    for (user, change) in inboxes {
+        let mut grows = Document::new();
+        if change.progress.settled > 0 {
+            grows.insert("settled", change.progress.settled);
+        }
+        if change.progress.confirmed > 0 {
+            grows.insert("confirmed", change.progress.confirmed);
+        }
+        if !grows.is_empty() {
+            writes.update(
+                INBOXES,
+                doc! {
+                    "q": { "user_id": user.as_str(), "key": PROGRESS },
+                    "u": { "$max": grows },
+                    "upsert": true,
+                    "hint": LOG,
+                },
+            );
+        }
+        for (device, cursor) in &change.devices {
+            writes.update(
+                INBOXES,
+                doc! {
+                    "q": { "user_id": user.as_str(), "key": device_key(device.as_str()) },
+                    "u": {
+                        "$max": { "cursor": bound(*cursor) },
+                        "$set": { "last_seen_at": now },
+                        "$setOnInsert": { "device_id": device.as_str(), "transport": "http" },
+                    },
+                    "upsert": true,
+                    "hint": LOG,
+                },
+            );
+        }
+    }
+    let made = mongo.run_all(writes).await?;
+    inboxes.iter().for_each(|(user, change)| mongo.confirmed.learn(user, change));
+    if made {
+        for user in inboxes.iter().filter(|(_, change)| !change.devices.is_empty()).map(|(user, _)| *user) {
+            trim_devices(mongo, user).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+use crate::documents::{
+    IDEMPOTENCY, INBOXES, KeyDocument, ReceiptDocument, bound, date, id, number, time, user, uuid,
+};
+use crate::draft::{Draft, Found};
+use crate::expire::expire;
+use crate::failure::Failure;
+use crate::mongo::Mongo;
+use crate::operation::{Operation, Plan};
+use crate::query::Query;
+use crate::schema::{COLLAPSIBLE, ID};
+use crate::tx::Tx;
+use crate::writes::Writes;
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, doc, serialize_to_raw_document_buf};
+use std::collections::HashMap;
+use tidings_domain::{MarkOp, Timestamp, UserId};
+use tidings_store::{Appended, IDEMPOTENCY_TTL, Idempotency, Outgoing, Receipt, StoreError};
+
+/// How many inboxes are looked up at once.
+const LOOKUPS: usize = 16;
+
+/// Stores all or none, each as the newest of its inbox.
+pub(crate) struct Append {
+    pub outgoing: Vec<Outgoing>,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[async_trait]
+impl Operation for Append {
+    type Answer = Appended;
+
+    fn users(&self) -> Vec<UserId> {
+        self.outgoing.iter().map(|outgoing| outgoing.user_id.clone()).collect()
+    }
+
+    async fn plan(&self, tx: &mut Tx<'_>) -> Result<Plan<Appended>, Failure> {
+        let now = tx.mongo.now();
+        // Before anything is read by `tx`: it then sees at least this.
+        let mut drafts = self.drafts(tx.mongo, now).await?;
+        let mut more = Writes::default();
+        if let Some(idempotency) = &self.idempotency {
+            match remembered(tx, &idempotency.key).await? {
+                Some(first) if time(first.created_at) > now.before(IDEMPOTENCY_TTL) => {
+                    return Ok(Plan::nothing(replay(first, idempotency)?));
+                }
+                // Past its time: only who finds it as it was found here takes its place.
+                Some(old) => {
+                    more.delete(
+                        IDEMPOTENCY,
+                        doc! { "q": { "_id": old.key, "created_at": old.created_at }, "limit": 1 },
+                    );
+                }
+                None => {}
+            }
+        }
+        let (mut receipts, mut changes) = (Vec::with_capacity(self.outgoing.len()), Vec::new());
+        for outgoing in &self.outgoing {
+            let Some(draft) = drafts.get_mut(&outgoing.user_id) else { continue };
+            expire(tx, draft, now).await?;
+            if let Some(key) = outgoing.collapse_key.as_deref() {
+                collapse(tx, draft, key).await?;
+            }
+            receipts.push(draft.send(outgoing));
+            changes.extend(draft.take_changes());
+        }
+        if let Some(idempotency) = &self.idempotency {
+            more.insert(IDEMPOTENCY, serialize_to_raw_document_buf(&remember(idempotency, &receipts, now))?);
+        }
+        Ok(Plan { drafts: drafts.into_values().collect(), changes, more, answer: Appended::Stored(receipts) })
+    }
+}
+
+impl Append {
+    /// Every inbox, from where it stands.
+    async fn drafts(&self, mongo: &Mongo, now: Timestamp) -> Result<HashMap<UserId, Draft>, Failure> {
+        let mut users = self.users();
+        users.sort_unstable();
+        users.dedup();
+        stream::iter(users)
+            .map(|user| async move {
+                let head = mongo.likely_head(&user).await?;
+                Ok((user.clone(), Draft::new(user, head, now)))
+            })
+            .buffer_unordered(LOOKUPS)
+            .try_collect()
+            .await
+    }
+}
+
+/// Deletes what the newcomer replaces.
+async fn collapse(tx: &mut Tx<'_>, draft: &mut Draft, key: &str) -> Result<(), Failure> {
+    let filter = doc! {
+        "user_id": draft.user_id.as_str(), "collapse_key": { "$eq": key, "$gt": "" },
+        "deleted_at": null, "archived_at": null, "read_at": null,
+    };
+    let mut replaced: Vec<Found> =
+        tx.all(Query::new(INBOXES, COLLAPSIBLE, filter).fields(Found::fields())).await?;
+    draft.leave_out_deleted(&mut replaced);
+    replaced
+        .extend(draft.find_new(|item| item.collapse_key.as_deref() == Some(key) && item.read_at.is_none()));
+    if !replaced.is_empty() {
+        let ids = Draft::ids(&replaced);
+        draft.change(MarkOp::Delete, &replaced, ids, None);
+    }
+    Ok(())
+}
+
+async fn remembered(tx: &mut Tx<'_>, key: &str) -> Result<Option<KeyDocument>, Failure> {
+    tx.one(Query::new(IDEMPOTENCY, ID, doc! { "_id": key })).await
+}
+
+/// The first answer under this key.
+fn replay(first: KeyDocument, idempotency: &Idempotency) -> Result<Appended, Failure> {
+    if first.fingerprint.bytes != idempotency.fingerprint {
+        return Err(StoreError::IdempotencyMismatch.into());
+    }
+    let receipts = first
+        .receipts
+        .into_iter()
+        .map(|receipt| {
+            Ok(Receipt { user_id: user(&receipt.user_id)?, id: id(receipt.id), seq: number(receipt.seq) })
+        })
+        .collect::<Result<_, Failure>>()?;
+    Ok(Appended::Replayed { receipts, note: first.note.bytes })
+}
+
+fn remember(idempotency: &Idempotency, receipts: &[Receipt], now: Timestamp) -> KeyDocument {
+    let binary = |bytes: &[u8]| Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() };
+    let receipts = receipts.iter().map(|receipt| ReceiptDocument {
+        user_id: receipt.user_id.as_str().to_owned(),
+        id: uuid(receipt.id),
+        seq: bound(receipt.seq),
+    });
+    KeyDocument {
+        key: idempotency.key.clone(),
+        fingerprint: binary(&idempotency.fingerprint),
+        receipts: receipts.collect(),
+        note: binary(&idempotency.note),
+        created_at: date(now),
+    }
+}
