@@ -74,7 +74,7 @@ impl Node {
                 .unwrap();
         let store = Arc::new(store);
         let hub = Hub::new(store.epoch().clone(), bus.clone());
-        bus.listen(Arc::downgrade(&(hub.clone() as Arc<dyn Listener>)));
+        bus.listen(store.epoch(), Arc::downgrade(&(hub.clone() as Arc<dyn Listener>)));
         Self { store, hub, chaos, user: UserId::new("ana").unwrap(), _folder: folder }
     }
 
@@ -321,9 +321,9 @@ async fn what_a_device_never_had_comes_as_new_exactly_once_however_it_changed_me
 async fn a_seat_that_is_left_takes_its_feed_along() {
     let node = Node::start(1);
     let device = node.attach("d", 0).await;
-    assert_eq!(node.hub.online(&node.user).len(), 1);
+    assert_eq!(node.hub.online_here(&node.user).len(), 1);
     drop(device);
-    assert!(node.hub.online(&node.user).is_empty());
+    assert!(node.hub.online_here(&node.user).is_empty());
 }
 
 #[tokio::test]
