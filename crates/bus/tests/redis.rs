@@ -288,7 +288,7 @@ async fn who_could_not_tell_its_news_says_so_to_those_who_missed_nothing_else() 
     let of_a = clients.lines().find(|client| client.contains("resp=3") || client.contains("sub=2")).unwrap();
     let id = of_a.split([' ', '=']).nth(1).unwrap().to_owned();
     let b = Node::start("b", &redis).await;
-    // B's own, and A's when B came.
+    // B's own beginning.
     b.gap().await;
     redis.run(&["CLIENT", "KILL", "ID", &id]).await.unwrap();
     until("A to have come back", async || a.bus.counts().connected == 2).await;

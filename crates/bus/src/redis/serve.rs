@@ -46,6 +46,8 @@ pub(super) async fn serve(node: Arc<Node>, mut queue: mpsc::Receiver<Outgoing>) 
             if since.elapsed() >= STEADY {
                 backoff.reset();
             }
+            // What was on its way may not have arrived.
+            node.lost_news();
             if let Some(listener) = node.listener() {
                 listener.gap();
             }
@@ -116,7 +118,6 @@ impl Session {
         node.counters.connected.one();
         // From here on news is queued again. What was dropped until now was committed before the others hear of it.
         node.up.store(true, Ordering::SeqCst);
-        node.lost_news();
         if let Some(listener) = node.listener() {
             listener.gap();
         }
