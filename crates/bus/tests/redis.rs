@@ -428,7 +428,7 @@ async fn nothing_that_lies_in_a_channel_does_harm() {
     let unreadable: Vec<Vec<u8>> = vec![
         vec![],
         vec![0xff; 24],
-        vec![b'x'; 300 * 1024],
+        vec![b'x'; 600 * 1024],
         head(b'x'),
         head(b'n'),
         head(b'?'),

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tidings_domain::{DeviceId, Revision};
 
-/// The longest message that is read. The longest that is written is an answer with 1,000 devices.
-pub const LONGEST: usize = 256 * 1024;
+/// The longest message that is read. The longest that is written is an answer with 1,000 devices, their names escaped.
+pub const LONGEST: usize = 512 * 1024;
 
 /// How many devices are told at most; as many as the store tells.
 const DEVICES: usize = 1_000;
