@@ -7,12 +7,14 @@
 mod redis_rig;
 mod rig;
 
+use futures_util::FutureExt;
 use redis_rig::{DEADLINE, Redis, until};
 use rig::{Chaos, Device, Dice, Inbox, Senders, agree, disturb, seeds};
 use std::sync::Arc;
 use tidings::realtime::{Hub, check_heads};
+use tidings::revocation::Issued;
 use tidings_bus::{Bus, Link, Listener, LocalBus, RedisBus, RedisUrl};
-use tidings_domain::{DeviceId, SystemClock, UserId};
+use tidings_domain::{DeviceId, SystemClock, Timestamp, UserId};
 use tidings_store::{Silent, Store};
 use tidings_store_sqlite::{Options, SqliteStore};
 use tokio::task::AbortHandle;
@@ -178,7 +180,11 @@ async fn what_was_committed_before_news_flowed_is_found_when_it_does() {
     let ana = inbox("ana");
     let mut device = ana.attach(&hub, "d", 0).await;
     ana.send("between the head and the subscription").await;
+    let seat = hub.join(&ana.user, DeviceId::new("with a token").unwrap(), "sse", 0).unwrap();
+    seat.feed.set_issued(seat.key, Some(Issued(None)));
+    store.revoke(&ana.user, Timestamp::from_millis(1)).await.unwrap();
     hub.joined(std::slice::from_ref(&ana.user));
+    tokio::time::timeout(DEADLINE, seat.feed.ended(seat.key)).await.expect("a session goes on");
     tokio::time::timeout(DEADLINE, device.follow(1, &mut Dice(1))).await.expect("ana waits in vain");
 
     // More than one call to the store reads, and than wait one by one.
@@ -198,6 +204,35 @@ async fn what_was_committed_before_news_flowed_is_found_when_it_does() {
         following.await.unwrap_or_else(|_| panic!("{} waits in vain", inbox.user));
     }
     checking.abort();
+}
+
+/// The question may be lost like any news; the store knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_end_although_nobody_could_be_told() {
+    let mut redis = Redis::start().await;
+    let cluster = Cluster::start(&redis.url(), 2, 1).await;
+    let Cluster { inbox: Inbox { store, user }, nodes, .. } = &cluster;
+    let at = Timestamp::from_millis;
+    let join = |device: &str, issued: Option<Issued>| {
+        let seat = nodes[1].hub.join(user, DeviceId::new(device).unwrap(), "sse", 0).unwrap();
+        seat.feed.set_issued(seat.key, issued);
+        seat
+    };
+    let older = join("older", Some(Issued(Some(at(1_000)))));
+    let silent = join("does not say when", Some(Issued(None)));
+    let newer = join("newer", Some(Issued(Some(at(3_000)))));
+    let other = join("without a token", None);
+    redis.kill();
+    cluster.are(Link::Down).await;
+    store.revoke(user, at(2_000)).await.unwrap();
+    assert_eq!(nodes[0].hub.end(user).await, 0);
+    for seat in [&older, &silent] {
+        let ended = tokio::time::timeout(DEADLINE, seat.feed.ended(seat.key));
+        ended.await.expect("a session goes on");
+    }
+    for seat in [&newer, &other] {
+        assert_eq!(seat.feed.ended(seat.key).now_or_never(), None, "ended with the others");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,12 @@
 //! At once for those whose news begins to flow and, after a gap, for all; otherwise all in turn, spread over half a minute
 //! while the bus is up and over two seconds while it is down. One call to the store at a time, so that a node with many
 //! users is slower rather than a burden.
+//!
+//! That a user's sessions were ended is news too. Where it may have been missed, the store says when that was, and sessions
+//! whose tokens are older end.
 
 use crate::realtime::hub::{Hub, SHARDS};
+use futures_util::{StreamExt, stream};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +24,9 @@ const WHILE_DOWN: Duration = Duration::from_secs(2);
 
 /// How many heads one call to the store reads.
 const AT_ONCE: usize = 256;
+
+/// How many other reads run at a time.
+const TOGETHER: usize = 8;
 
 /// Past so many users who wait for a check, all are checked.
 const WAITING: usize = 4_096;
@@ -93,7 +100,11 @@ pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) {
             () = hub.checks.news.notified() => {}
             () = at(due) => {
                 // An error is found again when this shard's turn comes, or told by who reads.
-                let _ = check(&hub, &*store, &hub.users(shard)).await;
+                let users = hub.users(shard);
+                let _ = check(&hub, &*store, &users).await;
+                if hub.link() == Link::Down {
+                    let _ = check_sessions(&hub, &*store, &users).await;
+                }
                 (shard, last) = ((shard + 1) % SHARDS, Instant::now());
             }
         }
@@ -103,16 +114,31 @@ pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) {
 async fn check_wanted(hub: &Hub, store: &dyn Store, wanted: &Wanted) -> Result<(), StoreError> {
     if wanted.all {
         for shard in 0..SHARDS {
-            check(hub, store, &hub.users(shard)).await?;
+            let users = hub.users(shard);
+            check(hub, store, &users).await?;
+            check_sessions(hub, store, &users).await?;
         }
     }
-    check(hub, store, &wanted.users).await
+    check(hub, store, &wanted.users).await?;
+    check_sessions(hub, store, &wanted.users).await
 }
 
 async fn check(hub: &Hub, store: &dyn Store, users: &[UserId]) -> Result<(), StoreError> {
     for users in users.chunks(AT_ONCE) {
         let heads = store.heads(users).await?;
         users.iter().zip(heads).for_each(|(user, head)| hub.raised(user, head));
+    }
+    Ok(())
+}
+
+async fn check_sessions(hub: &Hub, store: &dyn Store, users: &[UserId]) -> Result<(), StoreError> {
+    let users: Vec<_> = users.iter().filter(|user| hub.has_tokens(user)).collect();
+    let reads: Vec<_> = users.iter().map(|user| store.revoked_at(user)).collect();
+    let mut ended = stream::iter(users).zip(stream::iter(reads).buffered(TOGETHER));
+    while let Some((user, ended_at)) = ended.next().await {
+        if let Some(ended_at) = ended_at? {
+            hub.end_issued_before(user, ended_at);
+        }
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 use crate::realtime::Frame;
+use crate::revocation::Issued;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_bus::Online;
-use tidings_domain::{DeviceId, Revision};
+use tidings_domain::{DeviceId, Revision, Timestamp};
 use tokio::sync::Notify;
 
 /// The bounds of one user's ring of encoded frames. A reader that falls behind them reads from the store.
@@ -36,6 +37,8 @@ struct Reader {
     cursor: Option<Revision>,
     device: DeviceId,
     transport: &'static str,
+    /// The token that opened it, if one did.
+    issued: Option<Issued>,
     ended: bool,
 }
 
@@ -61,7 +64,7 @@ impl Feed {
         let mut state = self.lock();
         let key = state.next_reader;
         state.next_reader += 1;
-        state.readers.push(Reader { key, cursor: None, device, transport, ended: false });
+        state.readers.push(Reader { key, cursor: None, device, transport, issued: None, ended: false });
         key
     }
 
@@ -81,6 +84,28 @@ impl Feed {
         drop(state);
         self.ends.notify_waiters();
         ended
+    }
+
+    /// Ends those whose token was issued before `ended_at`.
+    pub fn end_issued_before(&self, ended_at: Timestamp) {
+        let mut state = self.lock();
+        for reader in &mut state.readers {
+            reader.ended |= reader.issued.is_some_and(|issued| issued.is_ended(ended_at));
+        }
+        drop(state);
+        self.ends.notify_waiters();
+    }
+
+    /// Whether any reader came with a token.
+    pub fn has_tokens(&self) -> bool {
+        self.lock().readers.iter().any(|reader| reader.issued.is_some())
+    }
+
+    /// The reader came with this token, or with another one now.
+    pub fn set_issued(&self, key: u64, issued: Option<Issued>) {
+        if let Some(reader) = self.lock().readers.iter_mut().find(|reader| reader.key == key) {
+            reader.issued = issued;
+        }
     }
 
     /// Waits until this reader is ended. Safe to drop while it waits.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_bus::{Answer, Bus, Link, Listener, Online, Question};
-use tidings_domain::{Change, DeviceId, Epoch, Revision, UserId};
+use tidings_domain::{Change, DeviceId, Epoch, Revision, Timestamp, UserId};
 
 pub const SHARDS: usize = 64;
 
@@ -80,6 +80,18 @@ impl Hub {
             Answer::Online(_) => 0,
         });
         ended.fold(here, usize::saturating_add)
+    }
+
+    /// Ends the user's sessions on this node whose tokens were issued before `ended_at`.
+    pub fn end_issued_before(&self, user: &UserId, ended_at: Timestamp) {
+        if let Some(feed) = self.feed(user) {
+            feed.end_issued_before(ended_at);
+        }
+    }
+
+    /// Whether any session of the user on this node was opened with a token.
+    pub fn has_tokens(&self, user: &UserId) -> bool {
+        self.feed(user).is_some_and(|feed| feed.has_tokens())
     }
 
     /// The user's devices that are online on this node.
