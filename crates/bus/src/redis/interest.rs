@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidings_domain::UserId;
@@ -24,7 +24,7 @@ struct State {
     /// Not subscribed yet.
     fresh: Vec<UserId>,
     /// Who has left, each once; about in order of when their time is up.
-    leaving: std::collections::VecDeque<(Instant, UserId)>,
+    leaving: VecDeque<(Instant, UserId)>,
 }
 
 #[derive(Default)]

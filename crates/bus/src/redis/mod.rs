@@ -58,7 +58,7 @@ use questions::{Questions, Reply};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tidings_domain::{Change, Epoch, UserId};
+use tidings_domain::{Change, Epoch, Revision, UserId};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -131,7 +131,7 @@ enum Message {
     /// A change, to be written when its turn comes: not on the store's time.
     Change(Arc<Change>),
     /// A change that is too large.
-    Raised(tidings_domain::Revision),
+    Raised(Revision),
     Ready(Vec<u8>),
 }
 

@@ -9,8 +9,9 @@ use crate::redis::{Message, Node, Outgoing};
 use redis::{PushKind, RedisError, RedisResult, Value};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tidings_domain::UserId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -59,7 +60,7 @@ pub(super) async fn serve(node: Arc<Node>, mut queue: mpsc::Receiver<Outgoing>) 
 /// One connection's life. Returns why it ended.
 async fn life(node: &Arc<Node>, queue: &mut mpsc::Receiver<Outgoing>) -> RedisError {
     match connect(node).await {
-        Ok(mut session) => session.run(queue).await,
+        Ok(session) => session.run(queue).await,
         Err(error) => error,
     }
 }
@@ -79,7 +80,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn parting(&self) -> std::sync::MutexGuard<'_, HashSet<Vec<u8>>> {
+    fn parting(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
         self.parting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,8 +114,8 @@ async fn connect(node: &Arc<Node>) -> RedisResult<Session> {
 }
 
 impl Session {
-    async fn run(&mut self, queue: &mut mpsc::Receiver<Outgoing>) -> RedisError {
-        let Self { node, links, watch } = &*self;
+    async fn run(&self, queue: &mut mpsc::Receiver<Outgoing>) -> RedisError {
+        let Self { node, links, watch } = self;
         node.counters.connected.one();
         // From here on news is queued again. What was dropped until now was committed before the others hear of it.
         node.up.store(true, Ordering::SeqCst);
@@ -185,7 +186,7 @@ impl Session {
                 }
                 continue;
             }
-            let channels = |users: &[tidings_domain::UserId]| -> Vec<Vec<u8>> {
+            let channels = |users: &[UserId]| -> Vec<Vec<u8>> {
                 users.iter().map(|user| self.node.user_channel(user)).collect()
             };
             if !step.join.is_empty() {
