@@ -379,6 +379,7 @@ async fn questions_are_answered_by_those_who_hold_the_user() {
     assert_eq!(online, ["b by sse", "c by sse"]);
     assert_eq!(a.bus.ask(&bo, Question::EndSessions).await, [Answer::Ended(2)]);
     assert!(a.bus.ask(&user("nobody"), Question::WhoIsOnline).await.is_empty());
+    assert_eq!(a.bus.counts().unanswered, 0, "it waited for more answers than there are nodes");
     let asked = |event| match event {
         Event::Asked(user) => Some(user),
         _ => None,

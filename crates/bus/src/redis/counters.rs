@@ -38,6 +38,8 @@ counters! {
     refused,
     /// Of those: of another store.
     foreign,
+    /// Questions that not all had answered in time.
+    unanswered,
     /// How often every channel was subscribed.
     connected,
 }

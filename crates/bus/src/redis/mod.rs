@@ -216,7 +216,10 @@ impl Bus for RedisBus {
 
     async fn ask(&self, user: &UserId, question: Question) -> Vec<Answer> {
         let mut answers = Vec::new();
-        let _ = tokio::time::timeout(ANSWERS_WITHIN, self.node.ask(user, question, &mut answers)).await;
+        let asking = self.node.ask(user, question, &mut answers);
+        if tokio::time::timeout(ANSWERS_WITHIN, asking).await.is_err() {
+            self.node.counters.unanswered.one();
+        }
         answers
     }
 
