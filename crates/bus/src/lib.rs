@@ -34,8 +34,8 @@ pub trait Bus: Send + Sync + 'static {
     /// This node holds none any more.
     fn leave(&self, user: &UserId);
 
-    /// Asks the other nodes that hold the user. Waits a quarter of a second at most; who has not answered by then, or
-    /// cannot be reached, is left out.
+    /// Asks the other nodes that hold the user. Waits a quarter of a second at most, unless it is told otherwise; who has
+    /// not answered by then, or cannot be reached, is left out.
     async fn ask(&self, user: &UserId, question: Question) -> Vec<Answer>;
 
     /// Whether news flows.

@@ -75,7 +75,8 @@ impl Node {
     }
 
     async fn start(name: &'static str, redis: &Redis) -> Self {
-        let node = Self::start_with(name, redis.url(), Options::default(), &epoch());
+        let options = Options { answers_within: DEADLINE, ..Options::default() };
+        let node = Self::start_with(name, redis.url(), options, &epoch());
         node.is(Link::Up).await;
         node
     }
@@ -486,7 +487,8 @@ async fn on_a_cluster_channels_are_sharded() {
     let mut cluster = Redis::start_cluster(3).await;
     // Any node knows the others; one that is away does not matter.
     let seeds: RedisUrl = format!("redis://127.0.0.1:1,127.0.0.1:{}", cluster[1].port).parse().unwrap();
-    let a = Node::start_with("a", seeds, Options::default(), &epoch());
+    let options = Options { answers_within: DEADLINE, ..Options::default() };
+    let a = Node::start_with("a", seeds, options, &epoch());
     a.is(Link::Up).await;
     let b = Node::start("b", &cluster[0]).await;
     let names: Vec<UserId> = (0..60).map(|n| user(&format!("user {n}"))).collect();

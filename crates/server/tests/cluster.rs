@@ -41,9 +41,9 @@ struct Cluster {
 impl Cluster {
     async fn start(url: &RedisUrl, nodes: usize, seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let buses: Vec<_> = (0..nodes)
-            .map(|_| Arc::new(RedisBus::new(url.clone(), tidings_bus::Options::default())))
-            .collect();
+        let options = tidings_bus::Options { answers_within: DEADLINE, ..tidings_bus::Options::default() };
+        let buses: Vec<_> =
+            (0..nodes).map(|_| Arc::new(RedisBus::new(url.clone(), options.clone()))).collect();
         let chaos: Vec<_> = (1..)
             .zip(&buses)
             .map(|(n, bus)| Arc::new(Chaos::new(bus.clone(), seed.wrapping_mul(n) | 1)))

@@ -63,9 +63,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// How long a question waits for its answers.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
-
 /// What may differ between deployments and in tests.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -77,6 +74,8 @@ pub struct Options {
     pub queue: usize,
     /// A change up to about so many bytes is told with its news; a larger one is read from the store by who needs it.
     pub carried_bytes: usize,
+    /// How long a question waits for its answers.
+    pub answers_within: Duration,
 }
 
 impl Default for Options {
@@ -86,6 +85,7 @@ impl Default for Options {
             grace: Duration::from_secs(30),
             queue: 4_096,
             carried_bytes: 8 * 1024,
+            answers_within: Duration::from_millis(250),
         }
     }
 }
@@ -217,7 +217,7 @@ impl Bus for RedisBus {
     async fn ask(&self, user: &UserId, question: Question) -> Vec<Answer> {
         let mut answers = Vec::new();
         let asking = self.node.ask(user, question, &mut answers);
-        if tokio::time::timeout(ANSWERS_WITHIN, asking).await.is_err() {
+        if tokio::time::timeout(self.node.options.answers_within, asking).await.is_err() {
             self.node.counters.unanswered.one();
         }
         answers
