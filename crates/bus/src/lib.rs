@@ -9,7 +9,7 @@ mod local;
 mod question;
 mod redis;
 
-pub use self::redis::{Counts, Options, RedisBus, RedisUrl, RedisUrlError};
+pub use self::redis::{Options, RedisBus, RedisUrl, RedisUrlError, Stats};
 pub use local::LocalBus;
 pub use question::{Answer, Online, Question};
 

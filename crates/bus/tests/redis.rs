@@ -177,7 +177,7 @@ async fn news_crosses_whole_and_is_heard_at_once_where_it_was_made() {
         assert_eq!(a.hears(name).await.rev, 1);
         assert_eq!(a.hears(name).await.rev, 2);
     }
-    let counts = a.bus.counts();
+    let counts = a.bus.stats();
     assert_eq!((counts.decoded, counts.refused, counts.foreign), (3, 0, 0), "{counts:?}");
     assert!(counts.own >= 3, "{counts:?}");
 }
@@ -214,9 +214,9 @@ async fn a_node_decodes_the_news_of_its_own_users_only() {
     nodes[0].bus.publish(sent(&everybody, 1, "the end"));
     for node in &nodes[1..] {
         node.hears(&everybody).await;
-        assert_eq!(node.bus.counts().decoded, 20 + 1);
+        assert_eq!(node.bus.stats().decoded, 20 + 1);
     }
-    assert_eq!(nodes[0].bus.counts().decoded, 0);
+    assert_eq!(nodes[0].bus.stats().decoded, 0);
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn after_a_crash_of_redis_every_channel_is_subscribed_again_and_a_gap_is_t
     // Lost to the others, heard here.
     a.bus.publish(sent(&names[0], 1, "while away"));
     assert_eq!(a.hears(&names[0]).await.rev, 1);
-    assert_eq!(a.bus.counts().dropped, 1);
+    assert_eq!(a.bus.stats().dropped, 1);
     // Who comes meanwhile is subscribed with the others.
     all[1_200..].iter().for_each(|name| b.bus.join(name));
     assert!(a.bus.ask(&names[0], Question::WhoIsOnline).await.is_empty());
@@ -243,7 +243,7 @@ async fn after_a_crash_of_redis_every_channel_is_subscribed_again_and_a_gap_is_t
     a.is(Link::Up).await;
     b.is(Link::Up).await;
     b.gap().await;
-    assert_eq!(b.bus.counts().connected, 2);
+    assert_eq!(b.bus.stats().connected, 2);
     for name in &names {
         assert_eq!(redis.subscribers(&format!("tidings:u:{name}")).await, 1, "{name}");
     }
@@ -292,9 +292,9 @@ async fn who_could_not_tell_its_news_says_so_to_those_who_missed_nothing_else() 
     // B's own beginning.
     b.gap().await;
     redis.run(&["CLIENT", "KILL", "ID", &id]).await.unwrap();
-    until("A to have come back", async || a.bus.counts().connected == 2).await;
+    until("A to have come back", async || a.bus.stats().connected == 2).await;
     b.gap().await;
-    assert_eq!(b.bus.counts().connected, 1);
+    assert_eq!(b.bus.stats().connected, 1);
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn what_is_too_much_is_dropped_counted_and_told() {
     b.heard_by_now().await;
     // One thread: nothing is taken from the queue before this one waits.
     (1..=10).for_each(|rev| a.bus.publish(sent(&ana, rev, "hello")));
-    assert_eq!(a.bus.counts().dropped, 6);
+    assert_eq!(a.bus.stats().dropped, 6);
     let mut heard = Vec::new();
     b.next("four of them, and that there were more", |event| {
         match event {
@@ -338,7 +338,7 @@ async fn who_left_stays_subscribed_for_a_while_and_is_not_decoded() {
     a.bus.publish(sent(&ana, 1, "to nobody"));
     a.bus.publish(sent(&bo, 1, "to bo"));
     b.hears(&bo).await;
-    let counts = b.bus.counts();
+    let counts = b.bus.stats();
     assert_eq!((counts.unheld, counts.decoded), (1, 1));
     // Back without a word to Redis.
     b.bus.join(&ana);
@@ -359,7 +359,7 @@ async fn who_stays_away_is_unsubscribed() {
         node.bus.leave(&ana);
         until("ana to be given up", async || redis.subscribers("tidings:u:ana").await == 0).await;
     }
-    assert_eq!(node.bus.counts().connected, 1, "giving up is no broken connection");
+    assert_eq!(node.bus.stats().connected, 1, "giving up is no broken connection");
 }
 
 #[tokio::test]
@@ -380,7 +380,7 @@ async fn questions_are_answered_by_those_who_hold_the_user() {
     assert_eq!(online, ["b by sse", "c by sse"]);
     assert_eq!(a.bus.ask(&bo, Question::EndSessions).await, [Answer::Ended(2)]);
     assert!(a.bus.ask(&user("nobody"), Question::WhoIsOnline).await.is_empty());
-    assert_eq!(a.bus.counts().unanswered, 0, "it waited for more answers than there are nodes");
+    assert_eq!(a.bus.stats().unanswered, 0, "it waited for more answers than there are nodes");
     let asked = |event| match event {
         Event::Asked(user) => Some(user),
         _ => None,
@@ -404,7 +404,7 @@ async fn nodes_of_another_store_are_ignored() {
     assert!(a.bus.ask(&ana, Question::EndSessions).await.is_empty());
     c.bus.publish(sent(&ana, 2, "of this one"));
     assert_eq!(b.hears(&ana).await.rev, 2);
-    assert!(b.bus.counts().foreign >= 2);
+    assert!(b.bus.stats().foreign >= 2);
 }
 
 #[tokio::test]
@@ -479,7 +479,7 @@ async fn nothing_that_lies_in_a_channel_does_harm() {
     .await;
     assert_eq!(heard, [9]);
     assert_eq!(raised, half.len());
-    assert!(b.bus.counts().refused >= 2 * unreadable.len() as u64, "{:?}", b.bus.counts());
+    assert!(b.bus.stats().refused >= 2 * unreadable.len() as u64, "{:?}", b.bus.stats());
 }
 
 #[tokio::test]
@@ -505,7 +505,7 @@ async fn on_a_cluster_channels_are_sharded() {
     }
     assert_eq!(spread.iter().sum::<usize>(), names.len());
     assert!(spread.iter().all(|count| *count > 0), "{spread:?}");
-    assert_eq!(b.bus.counts().decoded, names.len() as u64);
+    assert_eq!(b.bus.stats().decoded, names.len() as u64);
     assert_eq!(a.bus.ask(&names[7], Question::EndSessions).await, [Answer::Ended(2)]);
 
     // One node of Redis crashes and returns.

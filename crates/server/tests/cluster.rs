@@ -126,7 +126,7 @@ async fn the_same_holds_on_a_cluster_of_redis() {
     cluster.calm_down();
     cluster.inbox.send("the last one").await;
     cluster.agree(devices, seed).await;
-    assert!(cluster.nodes.iter().all(|node| node.bus.counts().decoded > 0));
+    assert!(cluster.nodes.iter().all(|node| node.bus.stats().decoded > 0));
 }
 
 /// No news at all gets through: what the devices of other nodes get, they get by checks of their heads.
@@ -148,11 +148,11 @@ async fn without_redis(break_it: impl FnOnce(&mut Redis), mend_it: impl AsyncFnO
 
     mend_it(&mut redis).await;
     cluster.are(Link::Up).await;
-    let before: Vec<u64> = cluster.nodes.iter().map(|node| node.bus.counts().decoded).collect();
+    let before: Vec<u64> = cluster.nodes.iter().map(|node| node.bus.stats().decoded).collect();
     cluster.disturb(seed ^ 2).await.unwrap();
     cluster.agree(devices, seed).await;
     for (node, before) in cluster.nodes.iter().zip(before) {
-        until("news to cross again", async || node.bus.counts().decoded > before).await;
+        until("news to cross again", async || node.bus.stats().decoded > before).await;
     }
 }
 

@@ -4,7 +4,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// What a node's bus has done so far.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub struct Counts {
+        pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
         }
 
@@ -14,8 +14,8 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub fn read(&self) -> Counts {
-                Counts { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+            pub fn read(&self) -> Stats {
+                Stats { $($name: self.$name.0.load(Ordering::Relaxed),)* }
             }
         }
     };

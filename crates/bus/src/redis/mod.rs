@@ -46,7 +46,7 @@ mod serve;
 mod slots;
 mod url;
 
-pub use counters::Counts;
+pub use counters::Stats;
 pub use url::{RedisUrl, RedisUrlError};
 
 use crate::{Answer, Bus, Link, Listener, Question};
@@ -166,7 +166,7 @@ impl RedisBus {
     }
 
     /// What it has done so far.
-    pub fn counts(&self) -> Counts {
+    pub fn stats(&self) -> Stats {
         self.node.counters.read()
     }
 }
