@@ -30,7 +30,7 @@ as_root() {
 # Debian packages by what they bring: only the missing ones are installed.
 system_tools() {
   local missing=() pair
-  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium; do
+  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   python3 -c 'import ensurepip, venv, sqlite3' 2>/dev/null || missing+=(python3-venv)

@@ -1,6 +1,7 @@
-use crate::{Bus, Listener};
+use crate::{Answer, Bus, Link, Listener, Question};
+use async_trait::async_trait;
 use std::sync::{Arc, OnceLock, Weak};
-use tidings_domain::{Change, UserId};
+use tidings_domain::{Change, Epoch, UserId};
 
 /// The bus of a single node: news is heard where it was made, at once, in order.
 #[derive(Default)]
@@ -13,14 +14,14 @@ impl LocalBus {
     pub fn new() -> Self {
         Self::default()
     }
-
-    /// Sets who listens. Only the first call counts: a node has one hub.
-    pub fn listen(&self, listener: Weak<dyn Listener>) {
-        let _ = self.listener.set(listener);
-    }
 }
 
+#[async_trait]
 impl Bus for LocalBus {
+    fn listen(&self, _: &Epoch, listener: Weak<dyn Listener>) {
+        let _ = self.listener.set(listener);
+    }
+
     fn publish(&self, change: Arc<Change>) {
         if let Some(listener) = self.listener.get().and_then(Weak::upgrade) {
             listener.heard(&change);
@@ -30,4 +31,12 @@ impl Bus for LocalBus {
     // A single node hears everything; the hub drops what nobody here waits for.
     fn join(&self, _: &UserId) {}
     fn leave(&self, _: &UserId) {}
+
+    async fn ask(&self, _: &UserId, _: Question) -> Vec<Answer> {
+        Vec::new()
+    }
+
+    fn link(&self) -> Link {
+        Link::Alone
+    }
 }

@@ -3,7 +3,7 @@
 use crate::app::{App, Limits};
 use crate::config::Config;
 use crate::http::Requests;
-use crate::realtime::{Hub, SEND_BUFFER, STALL, serve_socket};
+use crate::realtime::{Hub, SEND_BUFFER, STALL, check_heads, serve_socket};
 use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
 use std::io;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use thiserror::Error;
 use tidings_auth::{Auth, Unusable};
-use tidings_bus::{Bus, Listener, LocalBus};
+use tidings_bus::{Bus, Listener, LocalBus, RedisBus};
 use tidings_domain::{Change, SystemClock};
 use tidings_socketio::{Origins, SocketIo};
 use tidings_store::{Observer, Store};
@@ -43,7 +43,7 @@ pub enum StartError {
 }
 
 /// What a commit sets off: the news goes to the bus.
-struct Publisher(Arc<LocalBus>);
+struct Publisher(Arc<dyn Bus>);
 
 impl Observer for Publisher {
     fn committed(&self, change: Change) {
@@ -58,7 +58,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
-    let bus = Arc::new(LocalBus::new());
+    let bus = bus(&config);
     let observer = Arc::new(Publisher(bus.clone()));
     let (data_dir, for_store) = (config.data_dir.clone(), clock.clone());
     let opening = move || SqliteStore::open(&data_dir, Options::default(), for_store, observer);
@@ -66,7 +66,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 
     let hub = Hub::new(store.epoch().clone(), bus.clone());
     let listening: Weak<dyn Listener> = Arc::downgrade(&(hub.clone() as Arc<dyn Listener>));
-    bus.listen(listening);
+    bus.listen(store.epoch(), listening);
 
     let app = Arc::new(App {
         store,
@@ -88,6 +88,14 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         draining: CancellationToken::new(),
     });
     serve(app, listener, tls, &config, asked_to_end()?).await
+}
+
+/// How this node hears of the others: by Redis, when there are any.
+fn bus(config: &Config) -> Arc<dyn Bus> {
+    match &config.redis {
+        Some(url) => Arc::new(RedisBus::new(url.clone(), tidings_bus::Options::default())),
+        None => Arc::new(LocalBus::new()),
+    }
 }
 
 /// Copies the embedded store into the new file `to`.
@@ -117,6 +125,7 @@ pub async fn serve(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", listener.local_addr()?);
     tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
+    let checking = tokio::spawn(check_heads(app.hub.clone(), app.store.clone()));
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
     let site = http::Site { app: app.clone(), router, tls: tls.clone(), head_timeout: config.handshake };
@@ -136,6 +145,7 @@ pub async fn serve(
     stop_accepting.cancel();
     sockets.drain(config.drain).await;
     let _ = serving.await;
+    checking.abort();
     app.store.close().await;
     tracing::info!("ended");
     Ok(())

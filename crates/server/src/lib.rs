@@ -12,6 +12,6 @@ mod http;
 mod input;
 pub mod logging;
 pub mod realtime;
-mod revocation;
+pub mod revocation;
 pub mod tls;
 mod upkeep;

@@ -30,6 +30,7 @@ pub use write::{
 };
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tidings_domain::{
     Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
 };
@@ -114,6 +115,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where the inbox stands, and what is known of one device, in one consistent read.
     async fn locate(&self, user: &UserId, device: Option<&DeviceId>) -> Result<Located, StoreError>;
+
+    /// The heads of many inboxes, in the order given: for checks in the background, so at most eight are read at a time.
+    /// Each head is at least what was committed before the call.
+    async fn heads(&self, users: &[UserId]) -> Result<Vec<Revision>, StoreError> {
+        // Made before they run: a closure within the stream would be too general for the compiler.
+        let reads: Vec<_> = users.iter().map(|user| self.locate(user, None)).collect();
+        let located: Vec<_> = stream::iter(reads).buffered(8).try_collect().await?;
+        Ok(located.into_iter().map(|located| located.head).collect())
+    }
 
     /// How many notifications (deleted ones included) have a revision above `since`; stops counting at `cap`.
     async fn behind(&self, user: &UserId, since: Revision, cap: u64) -> Result<u64, StoreError>;

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use tidings_bus::RedisUrl;
 
 /// A setting that cannot be; one sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The embedded store's folder.
     pub data_dir: PathBuf,
+    /// Where the nodes of a cluster hear each other; `None`: this node is alone.
+    pub redis: Option<RedisUrl>,
     /// Who may do what.
     pub auth: tidings_auth::Settings,
     /// The certificate and its key, for TLS by the server itself.
@@ -107,6 +110,7 @@ impl Config {
         Ok(Self {
             listen: SocketAddr::new(bind, required(values, "PORT", "a port from 0 to 65535")?),
             data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
+            redis: redis(values)?,
             auth: auth(values),
             tls: tls(values)?,
             allowed_origins: origins(values)?,
@@ -199,6 +203,19 @@ fn truth(values: &[Value], env: &str) -> Result<bool, ConfigError> {
     }
 }
 
+fn redis(values: &[Value]) -> Result<Option<RedisUrl>, ConfigError> {
+    let url =
+        optional(values, "REDIS_URL", "a URL like redis://[user:password@]host:6379, or rediss:// for TLS")?;
+    if url.is_some() && text(values, "MONGODB_URI").is_empty() {
+        return Err(ConfigError(
+            "REDIS_URL is set without MONGODB_URI: nodes of a cluster share one store, and the embedded one serves a single \
+             node; set MONGODB_URI, or unset REDIS_URL"
+                .to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
 fn auth(values: &[Value]) -> tidings_auth::Settings {
     let set = |name| Some(text(values, name)).filter(|text| !text.is_empty()).map(str::to_owned);
     let keys = text(values, "TIDINGS_API_KEYS").split(',').map(str::trim);
@@ -283,11 +300,15 @@ mod tests {
             ("TIDINGS_ALLOWED_ORIGINS", "app.example.com"),
             ("MONGODB_URI", "mongodb://localhost:27017/notifications"),
             ("REDIS_URL", "redis://localhost"),
+            ("REDIS_URL", "localhost:6379"),
             ("TIDINGS_TLS_CERT_FILE", "cert.pem"),
             ("TIDINGS_TRUSTED_PROXIES", "10.0.0.0/64"),
         ] {
             let error = config(&[(name, value)]).unwrap_err();
             assert!(error.0.contains(name), "{name}: {error}");
+        }
+        for redis in ["redis://:hunter2@h:x", "http://:hunter2@h", "redis://:hunter2@h"] {
+            assert!(!config(&[("REDIS_URL", redis)]).unwrap_err().0.contains("hunter2"), "{redis}");
         }
         assert!(!config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
     }

@@ -42,7 +42,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("TIDINGS_BIND", "", "The address to listen on; unset: 127.0.0.1 in open mode, else 0.0.0.0"),
     Setting { secret: true, ..later("MONGODB_URI", "", "MongoDB as the store; unset: the embedded one") },
     setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
-    Setting { secret: true, ..later("REDIS_URL", "", "Redis, to run several nodes as one") },
+    secret("REDIS_URL", "Redis, to run several nodes as one; needs MONGODB_URI"),
     secret("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
     secret("TIDINGS_JWT_SECRET", "The secret of HS256 user tokens"),
     setting("TIDINGS_JWT_PUBLIC_KEY_FILE", "", "The public key of user tokens"),

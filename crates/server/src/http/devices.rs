@@ -28,10 +28,11 @@ pub async fn devices(
     Parameters(query): Parameters,
 ) -> Result<Json<Answer>, Problem> {
     query.finish()?;
-    let online = app.hub.online(&user);
     let devices = app.store.devices(&user).await?;
+    let online = app.hub.online(&user).await;
     let devices = devices.into_iter().map(|device| {
-        let now = online.iter().find(|(id, _)| *id == device.device_id).map(|(_, transport)| *transport);
+        let now =
+            online.iter().find(|online| online.device == device.device_id).map(|online| online.transport);
         Told {
             online: now.is_some(),
             transport: now.map_or(device.transport, str::to_owned),

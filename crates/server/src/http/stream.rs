@@ -3,7 +3,7 @@ use crate::http::extract::{InboxOf, Parameters};
 use crate::http::problem::{Code, Problem};
 use crate::input::GivenCursor;
 use crate::realtime::{AttachError, Given, Lease, attach, event_stream};
-use crate::revocation::check_revoked;
+use crate::revocation::{Issued, check_revoked};
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,8 @@ pub async fn stream(
         AttachError::Crowded => Problem::new(Code::RateLimited, error.to_string()),
         AttachError::Store(error) => error.into(),
     })?;
+    let seat = attached.pump.seat();
+    seat.feed.set_issued(seat.key, Issued::of(&principal));
     // Asked again after it has joined the hub: whoever ends the sessions now finds it there.
     if check_revoked(&app, &principal).await? {
         return Err(Problem::new(Code::Unauthorized, AttachError::Revoked.to_string()));

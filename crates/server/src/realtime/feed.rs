@@ -1,7 +1,9 @@
 use crate::realtime::Frame;
+use crate::revocation::Issued;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidings_domain::{DeviceId, Revision};
+use tidings_bus::Online;
+use tidings_domain::{DeviceId, Revision, Timestamp};
 use tokio::sync::Notify;
 
 /// The bounds of one user's ring of encoded frames. A reader that falls behind them reads from the store.
@@ -35,6 +37,8 @@ struct Reader {
     cursor: Option<Revision>,
     device: DeviceId,
     transport: &'static str,
+    /// The token that opened it, if one did.
+    issued: Option<Issued>,
     ended: bool,
 }
 
@@ -60,7 +64,7 @@ impl Feed {
         let mut state = self.lock();
         let key = state.next_reader;
         state.next_reader += 1;
-        state.readers.push(Reader { key, cursor: None, device, transport, ended: false });
+        state.readers.push(Reader { key, cursor: None, device, transport, issued: None, ended: false });
         key
     }
 
@@ -80,6 +84,28 @@ impl Feed {
         drop(state);
         self.ends.notify_waiters();
         ended
+    }
+
+    /// Ends those whose token was issued before `ended_at`.
+    pub fn end_issued_before(&self, ended_at: Timestamp) {
+        let mut state = self.lock();
+        for reader in &mut state.readers {
+            reader.ended |= reader.issued.is_some_and(|issued| issued.is_ended(ended_at));
+        }
+        drop(state);
+        self.ends.notify_waiters();
+    }
+
+    /// Whether any reader came with a token.
+    pub fn has_tokens(&self) -> bool {
+        self.lock().readers.iter().any(|reader| reader.issued.is_some())
+    }
+
+    /// The reader came with this token, or with another one now.
+    pub fn set_issued(&self, key: u64, issued: Option<Issued>) {
+        if let Some(reader) = self.lock().readers.iter_mut().find(|reader| reader.key == key) {
+            reader.issued = issued;
+        }
     }
 
     /// Waits until this reader is ended. Safe to drop while it waits.
@@ -113,8 +139,10 @@ impl Feed {
     }
 
     /// The devices that are online here, with how they came.
-    pub fn online(&self) -> Vec<(DeviceId, &'static str)> {
-        self.lock().readers.iter().map(|reader| (reader.device.clone(), reader.transport)).collect()
+    pub fn online(&self) -> Vec<Online> {
+        let state = self.lock();
+        let readers = state.readers.iter();
+        readers.map(|reader| Online { device: reader.device.clone(), transport: reader.transport }).collect()
     }
 
     /// The log has come at least this far; readers that are behind look.
@@ -124,6 +152,20 @@ impl Feed {
             state.head = head;
             drop(state);
             self.news.notify_waiters();
+        }
+    }
+
+    /// The store stands at `head`, although `heard` was heard before it was asked: that was no news of this inbox. Without
+    /// this, its readers would look for it in the store again and again.
+    pub fn disown(&self, heard: Revision, head: Revision) {
+        let mut state = self.lock();
+        if state.head == heard && head < heard {
+            state.head = head;
+            while state.ring.back().is_some_and(|frame| frame.rev > head) {
+                if let Some(frame) = state.ring.pop_back() {
+                    state.bytes -= frame.packet.len();
+                }
+            }
         }
     }
 
@@ -283,6 +325,22 @@ mod tests {
         feed.raise(5);
         assert!(matches!(feed.take(key, 4, 64, usize::MAX), Taken::InStore));
         assert!(matches!(feed.take(key, 5, 64, usize::MAX), Taken::Nothing));
+    }
+
+    #[test]
+    fn false_news_is_forgotten_and_hides_no_true_news() {
+        let (feed, key) = feed();
+        feed.push(frame(1));
+        feed.push(frame(900));
+        feed.raise(Revision::MAX);
+        feed.disown(Revision::MAX, 1);
+        assert_eq!((feed.head(), feed.lock().bytes), (1, 0));
+        assert!(matches!(feed.take(key, 1, 64, usize::MAX), Taken::Nothing));
+        feed.push(frame(2));
+        assert_eq!(revs(feed.take(key, 1, 64, usize::MAX)), [2]);
+        // What was heard since the store was asked stays.
+        feed.disown(Revision::MAX, 1);
+        assert_eq!(feed.head(), 2);
     }
 
     #[test]

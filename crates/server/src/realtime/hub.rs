@@ -1,11 +1,12 @@
+use crate::realtime::checks::Checks;
 use crate::realtime::{Frame, feed::Feed};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidings_bus::{Bus, Listener};
-use tidings_domain::{Change, DeviceId, Epoch, UserId};
+use tidings_bus::{Answer, Bus, Link, Listener, Online, Question};
+use tidings_domain::{Change, DeviceId, Epoch, Revision, Timestamp, UserId};
 
-const SHARDS: usize = 64;
+pub const SHARDS: usize = 64;
 
 type Shard = HashMap<UserId, Arc<Feed>>;
 
@@ -15,6 +16,8 @@ pub struct Hub {
     bus: Arc<dyn Bus>,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
+    /// Whose heads are to be checked at once.
+    pub checks: Checks,
 }
 
 /// Too many of this user are online already.
@@ -25,7 +28,7 @@ impl Hub {
     /// An empty hub; `epoch` is the store's.
     pub fn new(epoch: Epoch, bus: Arc<dyn Bus>) -> Arc<Self> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { epoch, bus, hasher: RandomState::new(), shards })
+        Arc::new(Self { epoch, bus, hasher: RandomState::new(), shards, checks: Checks::default() })
     }
 
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Shard> {
@@ -59,22 +62,69 @@ impl Hub {
         Ok(Seat { hub: self.clone(), user: user.clone(), feed, key })
     }
 
+    fn feed(&self, user: &UserId) -> Option<Arc<Feed>> {
+        self.shard(user).get(user).cloned()
+    }
+
     /// Ends all of the user's sessions on this node. Returns how many.
-    pub fn end(&self, user: &UserId) -> usize {
-        let feed = self.shard(user).get(user).cloned();
-        feed.map_or(0, |feed| feed.end())
+    pub fn end_here(&self, user: &UserId) -> usize {
+        self.feed(user).map_or(0, |feed| feed.end())
+    }
+
+    /// Ends all of the user's sessions on every node. Returns how many, on this node and those that answered.
+    pub async fn end(&self, user: &UserId) -> usize {
+        let here = self.end_here(user);
+        let elsewhere = self.bus.ask(user, Question::EndSessions).await;
+        let ended = elsewhere.into_iter().map(|answer| match answer {
+            Answer::Ended(ended) => ended,
+            Answer::Online(_) => 0,
+        });
+        ended.fold(here, usize::saturating_add)
+    }
+
+    /// Ends the user's sessions on this node whose tokens were issued before `ended_at`.
+    pub fn end_issued_before(&self, user: &UserId, ended_at: Timestamp) {
+        if let Some(feed) = self.feed(user) {
+            feed.end_issued_before(ended_at);
+        }
+    }
+
+    /// Whether any session of the user on this node was opened with a token.
+    pub fn has_tokens(&self, user: &UserId) -> bool {
+        self.feed(user).is_some_and(|feed| feed.has_tokens())
     }
 
     /// The user's devices that are online on this node.
-    pub fn online(&self, user: &UserId) -> Vec<(DeviceId, &'static str)> {
-        let feed = self.shard(user).get(user).cloned();
-        feed.map(|feed| feed.online()).unwrap_or_default()
+    pub fn online_here(&self, user: &UserId) -> Vec<Online> {
+        self.feed(user).map(|feed| feed.online()).unwrap_or_default()
+    }
+
+    /// The user's devices that are online on this node and those that answered.
+    pub async fn online(&self, user: &UserId) -> Vec<Online> {
+        let mut online = self.online_here(user);
+        for answer in self.bus.ask(user, Question::WhoIsOnline).await {
+            if let Answer::Online(elsewhere) = answer {
+                online.extend(elsewhere);
+            }
+        }
+        online
+    }
+
+    /// Whether the other nodes' news comes.
+    pub fn link(&self) -> Link {
+        self.bus.link()
+    }
+
+    /// The users of one of [`SHARDS`] shards who are online here.
+    pub fn users(&self, shard: usize) -> Vec<UserId> {
+        let shard = self.shards.get(shard).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        shard.map(|shard| shard.keys().cloned().collect()).unwrap_or_default()
     }
 }
 
 impl Listener for Hub {
     fn heard(&self, change: &Arc<Change>) {
-        let Some(feed) = self.shard(&change.user_id).get(&change.user_id).cloned() else { return };
+        let Some(feed) = self.feed(&change.user_id) else { return };
         match Frame::of_change(&self.epoch, change) {
             Ok(frame) => feed.push(frame),
             // The readers get it from the store, or fail there.
@@ -82,6 +132,27 @@ impl Listener for Hub {
                 tracing::error!(user.id = %change.user_id, rev = change.rev, %error, "a change could not be encoded");
                 feed.raise(change.rev);
             }
+        }
+    }
+
+    fn raised(&self, user: &UserId, rev: Revision) {
+        if let Some(feed) = self.feed(user) {
+            feed.raise(rev);
+        }
+    }
+
+    fn joined(&self, users: &[UserId]) {
+        self.checks.want(users);
+    }
+
+    fn gap(&self) {
+        self.checks.want_all();
+    }
+
+    fn asked(&self, user: &UserId, question: Question) -> Answer {
+        match question {
+            Question::WhoIsOnline => Answer::Online(self.online_here(user)),
+            Question::EndSessions => Answer::Ended(self.end_here(user)),
         }
     }
 }

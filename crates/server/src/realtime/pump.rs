@@ -13,7 +13,8 @@
 //!   the question ends the sleep.
 //! - **A commit whose news is lost, doubled or late** (another node, a crash between commit and push). News is a hint: a
 //!   frame is taken from the ring only if it continues exactly at the cursor; a hole is read from the store; what is at
-//!   or below the cursor is skipped. Lost news is found by the next one, or by the next attach.
+//!   or below the cursor is skipped. Lost news is found by the next one, by the next attach, or when heads are checked
+//!   (`checks`). News of what the store does not have is forgotten.
 //! - **A slow device.** Nothing queues for it. Its ring frames are dropped past their bound and it reads from the store.
 //! - **Two devices.** Each has its own cursor; they share frames, not positions.
 //! - **Being interrupted.** [`Pump::next`] moves the cursor only when it returns, with no wait after, so that dropping the
@@ -125,6 +126,7 @@ impl Pump {
     /// The next page from the store.
     async fn read(&mut self, frames: usize, bytes: usize) -> Result<Vec<Arc<Frame>>, StoreError> {
         let user = self.seat.user().clone();
+        let heard = self.seat.feed.head();
         // Asked once a resume, at its beginning: it is served whole or not at all.
         if self.served.is_none()
             && self.store.behind(&user, self.cursor, RESUME_REACH + 1).await? > RESUME_REACH
@@ -162,6 +164,7 @@ impl Pump {
             self.known = self.cursor;
         }
         self.seat.feed.reached(self.seat.key, self.cursor);
+        self.seat.feed.disown(heard, page.head);
         Ok(taken)
     }
 

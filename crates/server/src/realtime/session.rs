@@ -9,7 +9,7 @@ use crate::realtime::commands::{self, RateGate};
 use crate::realtime::lease::{Due, Lease};
 use crate::realtime::window::Window;
 use crate::realtime::{Frame, Served};
-use crate::revocation::check_revoked;
+use crate::revocation::{Issued, check_revoked};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +139,8 @@ impl Session {
             transport: self.transport(),
         };
         let attached = attach(&self.app, given).await?;
+        let seat = attached.pump.seat();
+        seat.feed.set_issued(seat.key, self.principal.as_ref().and_then(Issued::of));
         // Asked after it has joined the hub: whoever ends the sessions now finds it there.
         if let Some(principal) = &self.principal
             && check_revoked(&self.app, principal).await?
@@ -185,8 +187,11 @@ impl Session {
     pub(super) fn renew(&mut self, principal: Principal) {
         self.principal = Some(principal);
         let lease = self.lease();
+        let issued = self.principal.as_ref().and_then(Issued::of);
         if let Some(reading) = &mut self.attached {
             reading.lease = lease;
+            let seat = reading.attached.pump.seat();
+            seat.feed.set_issued(seat.key, issued);
         }
     }
 

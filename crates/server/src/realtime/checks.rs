@@ -1,0 +1,151 @@
+//! Looks whether news was lost: compares what this node has heard of its users' inboxes with the store's heads.
+//!
+//! At once for those whose news begins to flow and, after a gap, for all; otherwise all in turn, spread over half a minute
+//! while the bus is up and over two seconds while it is down. One call to the store at a time, so that a node with many
+//! users is slower rather than a burden.
+//!
+//! That a user's sessions were ended is news too. Where it may have been missed, the store says when that was, and sessions
+//! whose tokens are older end.
+
+use crate::realtime::hub::{Hub, SHARDS};
+use futures_util::{StreamExt, stream};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tidings_bus::{Link, Listener};
+use tidings_domain::UserId;
+use tidings_store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// All heads are checked once in so long.
+const WHILE_UP: Duration = Duration::from_secs(30);
+const WHILE_DOWN: Duration = Duration::from_secs(2);
+
+/// How many heads one call to the store reads.
+const AT_ONCE: usize = 256;
+
+/// How many other reads run at a time.
+const TOGETHER: usize = 8;
+
+/// Past so many users who wait for a check, all are checked.
+const WAITING: usize = 4_096;
+
+/// How long a store that could not answer is left alone.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Whose heads are to be checked at once.
+#[derive(Debug, Default)]
+pub struct Checks {
+    wanted: Mutex<Wanted>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    all: bool,
+    users: Vec<UserId>,
+}
+
+impl Checks {
+    fn lock(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These users'.
+    pub fn want(&self, users: &[UserId]) {
+        let mut wanted = self.lock();
+        if wanted.users.len() + users.len() > WAITING {
+            wanted.all = true;
+        }
+        if !wanted.all {
+            wanted.users.extend_from_slice(users);
+        }
+        drop(wanted);
+        self.news.notify_one();
+    }
+
+    /// Everybody's.
+    pub fn want_all(&self) {
+        *self.lock() = Wanted { all: true, users: Vec::new() };
+        self.news.notify_one();
+    }
+
+    fn take(&self) -> Wanted {
+        mem::take(&mut *self.lock())
+    }
+}
+
+/// Checks heads for as long as it is polled.
+pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) {
+    let (mut shard, mut last) = (0, Instant::now());
+    loop {
+        let wanted = hub.checks.take();
+        if let Err(error) = check_wanted(&hub, &*store, &wanted).await {
+            tracing::warn!(%error, "heads could not be checked; trying again");
+            if wanted.all {
+                hub.checks.want_all()
+            } else {
+                hub.checks.want(&wanted.users)
+            }
+            tokio::time::sleep(RETRY).await;
+            continue;
+        }
+        let due = match hub.link() {
+            Link::Alone => None,
+            Link::Up => Some(last + WHILE_UP / SHARDS as u32),
+            Link::Down => Some(last + WHILE_DOWN / SHARDS as u32),
+        };
+        tokio::select! {
+            () = hub.checks.news.notified() => {}
+            () = at(due) => {
+                // An error is found again when this shard's turn comes, or told by who reads.
+                let users = hub.users(shard);
+                let _ = check(&hub, &*store, &users).await;
+                if hub.link() == Link::Down {
+                    let _ = check_sessions(&hub, &*store, &users).await;
+                }
+                (shard, last) = ((shard + 1) % SHARDS, Instant::now());
+            }
+        }
+    }
+}
+
+async fn check_wanted(hub: &Hub, store: &dyn Store, wanted: &Wanted) -> Result<(), StoreError> {
+    if wanted.all {
+        for shard in 0..SHARDS {
+            let users = hub.users(shard);
+            check(hub, store, &users).await?;
+            check_sessions(hub, store, &users).await?;
+        }
+    }
+    check(hub, store, &wanted.users).await?;
+    check_sessions(hub, store, &wanted.users).await
+}
+
+async fn check(hub: &Hub, store: &dyn Store, users: &[UserId]) -> Result<(), StoreError> {
+    for users in users.chunks(AT_ONCE) {
+        let heads = store.heads(users).await?;
+        users.iter().zip(heads).for_each(|(user, head)| hub.raised(user, head));
+    }
+    Ok(())
+}
+
+async fn check_sessions(hub: &Hub, store: &dyn Store, users: &[UserId]) -> Result<(), StoreError> {
+    let users: Vec<_> = users.iter().filter(|user| hub.has_tokens(user)).collect();
+    let reads: Vec<_> = users.iter().map(|user| store.revoked_at(user)).collect();
+    let mut ended = stream::iter(users).zip(stream::iter(reads).buffered(TOGETHER));
+    while let Some((user, ended_at)) = ended.next().await {
+        if let Some(ended_at) = ended_at? {
+            hub.end_issued_before(user, ended_at);
+        }
+    }
+    Ok(())
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
