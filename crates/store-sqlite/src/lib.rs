@@ -24,9 +24,11 @@ mod counts;
 mod devices;
 mod edit;
 mod expire;
+mod export;
 mod failure;
 mod header;
 mod health;
+mod import;
 mod inbox;
 mod locate;
 mod mark;
@@ -51,6 +53,8 @@ mod transaction;
 mod writer;
 
 pub use backup::{backup, restore};
+pub use export::export;
+pub use import::import;
 pub use open::OpenError;
 pub use options::Options;
 

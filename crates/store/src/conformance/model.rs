@@ -23,9 +23,9 @@ use tidings_domain::{
 
 const SEEDS: u64 = 8;
 const STEPS: u64 = 200;
-const USERS: [&str; 3] = ["ana", "bo", "cy"];
-const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
-const CATEGORIES: [Option<&str>; 3] = [None, Some("orders"), Some("news")];
+pub(super) const USERS: [&str; 3] = ["ana", "bo", "cy"];
+pub(super) const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
+pub(super) const CATEGORIES: [Option<&str>; 3] = [None, Some("orders"), Some("news")];
 const KEYS: [Option<&str>; 4] = [None, None, Some("k"), Some("l")];
 
 pub async fn agrees_with_the_store(factory: &dyn Factory) {
@@ -238,8 +238,8 @@ fn look_of(new: &Notification) -> Look {
 }
 
 /// One sequence, and what it did so far. Says so when it ends in a panic.
-struct Run {
-    it: Fixture,
+pub(super) struct Run {
+    pub(super) it: Fixture,
     random: Random,
     seed: u64,
     trail: Vec<String>,
@@ -265,6 +265,15 @@ impl Run {
         let inboxes = USERS.into_iter().map(|name| (name, fresh())).collect();
         let random = Random::new(seed);
         Self { it, random, seed, trail: Vec::new(), inboxes, heard: HashMap::new() }
+    }
+
+    /// A store with so many random steps behind it.
+    pub(super) async fn lived(factory: &dyn Factory, seed: u64, steps: u64) -> Self {
+        let mut run = Self::new(factory, seed).await;
+        for _ in 0..steps {
+            run.step().await;
+        }
+        run
     }
 
     fn now(&self) -> Timestamp {
