@@ -14,4 +14,5 @@ pub mod logging;
 pub mod realtime;
 mod revocation;
 pub mod tls;
+pub mod transfer;
 mod upkeep;
