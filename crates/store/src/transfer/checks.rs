@@ -252,3 +252,165 @@ fn ascends<T: Ord + Clone>(last: &mut Option<T>, next: &T, field: &str) -> Resul
     *last = Some(next.clone());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    /// Records as they lie in a file.
+    fn item(user: &str, seq: u64, rev: u64) -> String {
+        format!(
+            r#"{{"notification":{{"user_id":"{user}","id":"0198c0de-0000-7000-8000-000000000001","seq":{seq},"rev":{rev},"created_at":"2025-12-01T00:00:00Z","state":{{}},"content":{{"title":"","message":"m","data":{{}},"category":null,"priority":"normal","url":null,"avatar":null,"actions":[]}}}}}}"#
+        )
+    }
+
+    fn tombstone(seq: u64, rev: u64) -> String {
+        format!(
+            r#"{{"tombstone":{{"user_id":"ana","id":"0198c0de-0000-7000-8000-000000000001","seq":{seq},"rev":{rev},"created_at":"2025-12-01T00:00:00Z","deleted_at":"2025-12-02T00:00:00Z"}}}}"#
+        )
+    }
+
+    fn device(name: &str, cursor: u64) -> String {
+        format!(
+            r#"{{"device":{{"user_id":"ana","device_id":"{name}","cursor":{cursor},"last_seen_at":"2025-12-01T00:00:00Z","transport":"sse","connections":[{{"pid":"p","at":"2025-12-01T00:00:00Z"}}]}}}}"#
+        )
+    }
+
+    fn inbox(user: &str, head: u64, floor: u64, confirmed: u64) -> String {
+        format!(r#"{{"inbox":{{"user_id":"{user}","head":{head},"floor":{floor},"confirmed":{confirmed}}}}}"#)
+    }
+
+    fn revocation(user: &str) -> String {
+        format!(r#"{{"revocation":{{"user_id":"{user}","at":"2025-12-01T00:00:00Z"}}}}"#)
+    }
+
+    fn key(key: &str) -> String {
+        let fingerprint = "0f".repeat(32);
+        format!(
+            r#"{{"idempotency":{{"key":"{key}","fingerprint":"{fingerprint}","receipts":[{{"user_id":"ana","id":"0198c0de-0000-7000-8000-000000000001","seq":1}}],"note":"AP8=","created_at":"2025-12-31T12:00:00Z"}}}}"#
+        )
+    }
+
+    /// What the last inbox came to; or the first line, from 1, that is refused and why. Past the last: what was missing
+    /// at the end.
+    fn take(lines: &[String]) -> Result<Recount, (usize, String)> {
+        let (mut checks, mut last) = (Checks::new(NOW), Recount::default());
+        for (index, line) in lines.iter().enumerate() {
+            let taken = match serde_json::from_str(line) {
+                Ok(record) => checks.take(&record),
+                Err(error) => Err(error.to_string()),
+            };
+            last = taken.map_err(|detail| (index + 1, detail))?.unwrap_or(last);
+        }
+        checks.end().map_err(|detail| (lines.len() + 1, detail))?;
+        Ok(last)
+    }
+
+    fn refused(lines: &[String], at: usize, word: &str) {
+        let (line, detail) = take(lines).expect_err(word);
+        assert!(line == at && detail.contains(word), "{line}: {detail}, and not {at}: {word}");
+    }
+
+    #[test]
+    fn a_whole_store_passes_and_is_counted() {
+        let read = item("ana", 2, 6).replace(
+            r#""state":{}"#,
+            r#""state":{"delivered_at":"2025-12-01T00:00:00Z","seen_at":"2025-12-01T00:00:00Z","read_at":"2025-12-01T00:00:00Z"}"#,
+        );
+        let archived =
+            item("ana", 5, 7).replace(r#""state":{}"#, r#""state":{"archived_at":"2025-12-01T00:00:00Z"}"#);
+        let expiring = item("ana", 8, 8)
+            .replace(r#""state""#, r#""expires_at":"1970-01-01T00:00:09Z","collapse_key":"k","state""#);
+        let lines = [
+            read,
+            tombstone(3, 6),
+            archived,
+            expiring,
+            device("laptop", 8),
+            device("phone", 0),
+            inbox("ana", 9, 1, 6),
+        ];
+        let recount = take(&lines).unwrap();
+        assert_eq!(recount.counts, Counts { total: 2, unread: 1, unseen: 1 });
+        assert_eq!(recount.next_expiry, Some(Timestamp::from_millis(9_000)));
+        assert_eq!(recount.settled, 6);
+
+        let rest = [inbox("bo", 3, 3, 0), revocation("ana"), revocation("zoe"), key("a"), key("b")];
+        let recount = take(&[lines.as_slice(), rest.as_slice()].concat()).unwrap();
+        assert_eq!(recount, Recount { settled: 3, ..Recount::default() });
+    }
+
+    #[test]
+    fn what_is_out_of_order_or_there_twice_is_refused() {
+        refused(&[item("ana", 1, 1), item("ana", 1, 2)], 2, "seq");
+        refused(&[item("ana", 1, 1), item("bo", 1, 1)], 2, "the inbox of ana");
+        refused(&[item("ana", 1, 1), inbox("bo", 1, 0, 0)], 2, "the inbox of ana");
+        refused(&[item("ana", 1, 1), revocation("ana")], 2, "the inbox of ana");
+        refused(&[item("ana", 1, 1), key("k")], 2, "the inbox of ana");
+        refused(&[item("ana", 1, 1)], 2, "the inbox of ana");
+        refused(&[inbox("ana", 0, 0, 0), inbox("ana", 0, 0, 0)], 2, "user_id");
+        refused(&[inbox("bo", 0, 0, 0), item("ana", 1, 1)], 2, "user_id");
+        refused(&[device("phone", 0), device("phone", 0)], 2, "device_id");
+        refused(&[device("phone", 0), item("ana", 1, 1)], 2, "before its devices");
+        refused(&[revocation("ana"), revocation("ana")], 2, "user_id");
+        refused(&[revocation("ana"), inbox("bo", 0, 0, 0)], 2, "inboxes come first");
+        refused(&[key("k"), key("k")], 2, "key");
+        refused(&[key("k"), revocation("ana")], 2, "ended sessions come before");
+    }
+
+    #[test]
+    fn revisions_that_cannot_be_are_refused() {
+        refused(&[item("ana", 0, 0)], 1, "seq");
+        refused(&[item("ana", 2, 1)], 1, "rev");
+        refused(&[item("ana", 1, MAX_REVISION + 1)], 1, "rev");
+        refused(&[tombstone(2, 2)], 1, "a revision of its own");
+        refused(&[item("ana", 1, 3), item("ana", 2, 2), item("ana", 3, 3)], 3, "revision 3 created");
+        refused(&[tombstone(1, 3), tombstone(2, 4), item("ana", 3, 5)], 3, "revision 3 created");
+        refused(&[item("ana", 1, 3), inbox("ana", 2, 0, 0)], 2, "a revision of the inbox is 3");
+        refused(&[device("phone", 3), inbox("ana", 2, 0, 0)], 2, "a revision of the inbox is 3");
+        refused(&[inbox("ana", 2, 3, 0)], 1, "floor is 3");
+        refused(&[inbox("ana", 2, 0, 3)], 1, "confirmed is 3");
+        refused(&[inbox("ana", MAX_REVISION + 1, 0, 0)], 1, "head");
+        refused(&[key("k").replace(r#""seq":1"#, r#""seq":0"#)], 1, "seq");
+        // Of several that were changed together the revision is the same.
+        take(&[item("ana", 1, 3), item("ana", 2, 3), inbox("ana", 3, 0, 0)]).unwrap();
+    }
+
+    #[test]
+    fn fields_that_cannot_be_are_refused() {
+        let item = item("ana", 1, 1);
+        let changed = |from: &str, to: &str| {
+            assert!(item.contains(from), "{from}");
+            [item.replacen(from, to, 1)]
+        };
+        let long = |bytes| "x".repeat(bytes);
+        refused(&changed(r#""m""#, r#""""#), 1, "message");
+        refused(&changed(r#""m""#, &format!("\"{}\"", long(4_097))), 1, "message");
+        refused(&changed(r#""data":{}"#, r#""data":[]"#), 1, "data");
+        refused(&changed(r#""url":null"#, r#""url":"javascript:x""#), 1, "url");
+        refused(&changed(r#""ana""#, &format!("\"{}\"", long(129))), 1, "user_id");
+        refused(&changed("0198c0de-", "0198c0de"), 1, "UUID");
+        refused(&changed("2025-12-01T00:00:00Z", "yesterday"), 1, "RFC 3339");
+        refused(&changed("2025-12-01", "1969-12-01"), 1, "created_at");
+        refused(&changed("2025-12-01", "2026-01-03"), 1, "created_at");
+        refused(&changed(r#""state":{}"#, r#""state":{"read_at":"2025-12-01T00:00:00Z"}"#), 1, "seen");
+        refused(&changed(r#""state":{}"#, r#""state":{"lost_at":null}"#), 1, "lost_at");
+        refused(&changed(r#""state""#, r#""collapse_key":"","state""#), 1, "collapse_key");
+        refused(&changed(r#""state""#, r#""deleted_at":null,"state""#), 1, "deleted_at");
+        refused(&changed(r#""seq":1"#, r#""seq":1,"seq":1"#), 1, "duplicate");
+        refused(&changed(r#""seq":1"#, r#""seq":-1"#), 1, "u64");
+        refused(&[device("phone", 0).replace("sse", "smoke")], 1, "transport");
+        refused(&[device("phone", 0).replace(r#""p""#, r#""""#)], 1, "pid");
+        refused(&[device("phone", 0).replace("2025-12-01", "2027-12-01")], 1, "future");
+        refused(&[revocation("ana").replace("2025-12-01", "2027-12-01")], 1, "future");
+        refused(&[tombstone(1, 2).replace("2025-12-02", "2027-12-01")], 1, "deleted_at");
+        refused(&[key("")], 1, "key");
+        refused(&[key(&long(256))], 1, "key");
+        refused(&[key("k").replace("0f0f", "0F0F")], 1, "hexadecimal");
+        refused(&[key("k").replace("AP8=", "AP8")], 1, "base64");
+        let pids = r#"{"pid":"q","at":"2025-12-01T00:00:00Z"},"#.repeat(CONNECTIONS);
+        refused(&[device("phone", 0).replace(r#"[{"#, &format!("[{pids}{{"))], 1, "connections");
+    }
+}
