@@ -1,5 +1,5 @@
 //! Tidings: the real-time notification inbox. `bootstrap` puts the parts together, `http` takes what is sent, `realtime`
-//! brings it to the devices.
+//! brings it to the devices; `transfer` moves everything to another store.
 
 pub mod app;
 pub mod bootstrap;

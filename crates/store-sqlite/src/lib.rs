@@ -8,6 +8,7 @@
 //! | `writer`, `transaction` | one thread writes, in groups, and answers after the sync: the order and the durability |
 //! | `state`, `expire` | what changes many rows, and the counters with them |
 //! | `readers` | reads of one moment, beside the writer |
+//! | `export`, `import`, `backup` | everything into another store, or a copy of this one |
 //! | `checkpoint` | the write-ahead log is carried over beside both |
 //!
 //! **Durable before answered**: the log is synced by the commit, and callers are answered after it. **No revision is

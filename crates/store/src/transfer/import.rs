@@ -66,7 +66,7 @@ async fn read(
             twice @ TransferError::Twice(_) => lines.refused(format!("here or above, {twice}")),
             other => other,
         })?;
-        if lines.number % STEP == 0 {
+        if lines.number.is_multiple_of(STEP) {
             progress(intake.totals(), lines.bytes);
         }
     }
