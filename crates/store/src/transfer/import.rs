@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use tidings_domain::Timestamp;
 
 /// No line that we write is longer; the longest are the receipts of a large batch.
-const LINE_BYTES: u64 = 64 << 20;
+const LINE_BYTES: u64 = 256 << 20;
 
 /// Reads a file that [`export`](super::export) wrote into `sink`, all of it or nothing: whatever is wrong with it, or with
 /// the reading, is found before the store may be used, and what was stored of it is taken away. Blocks while it reads.
