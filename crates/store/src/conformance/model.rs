@@ -33,10 +33,7 @@ pub async fn agrees_with_the_store(factory: &dyn Factory) {
     let steps = number("TIDINGS_MODEL_STEPS").unwrap_or(STEPS);
     let seeds = number("TIDINGS_MODEL_SEED").map_or((1..=SEEDS).collect(), |seed| vec![seed]);
     for seed in seeds {
-        let mut run = Run::new(factory, seed).await;
-        for _ in 0..steps {
-            run.step().await;
-        }
+        let mut run = Run::lived(factory, seed, steps).await;
         run.replay_from_everywhere().await;
     }
 }
