@@ -60,6 +60,7 @@ impl Priority {
 
 /// A button under a notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Action {
     /// What the button says.
     pub label: String,
@@ -70,6 +71,7 @@ pub struct Action {
 /// What a notification says, as its sender set it. [`Content::check`] holds it to the limits; stores keep it as they
 /// are given it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Content {
     /// The headline; `""` when there is none.
     pub title: String,
@@ -113,6 +115,9 @@ impl Content {
         at_most(&mut errors, "message", &self.message, limits::MESSAGE_BYTES);
         at_most(&mut errors, "title", &self.title, limits::TITLE_BYTES);
         at_most(&mut errors, "data", self.data.get(), limits::DATA_BYTES);
+        if !self.data.get().starts_with('{') {
+            errors.push(FieldError::new("data", "must be a JSON object"));
+        }
         if let Some(category) = &self.category {
             check_category(&mut errors, category);
         }

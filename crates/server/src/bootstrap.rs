@@ -13,8 +13,9 @@ use std::sync::{Arc, Weak};
 use thiserror::Error;
 use tidings_auth::{Auth, Unusable};
 use tidings_bus::{Bus, Listener, LocalBus, RedisBus};
-use tidings_domain::{Change, SystemClock};
+use tidings_domain::{Change, Clock, SystemClock};
 use tidings_socketio::{Origins, SocketIo};
+use tidings_store::transfer::{Sink, Source};
 use tidings_store::{Observer, Store};
 use tidings_store_sqlite::{OpenError, Options, SqliteStore};
 use tokio::net::TcpListener;
@@ -108,6 +109,16 @@ pub fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
 pub fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
     tidings_store_sqlite::restore(from, &config.data_dir)?;
     Ok(())
+}
+
+/// Reads everything out of the store of these settings.
+pub fn source(config: &Config) -> Result<Box<dyn Source>, StartError> {
+    Ok(Box::new(tidings_store_sqlite::export(&config.data_dir, SystemClock.now())?))
+}
+
+/// Fills the store of these settings, which must be empty.
+pub fn sink(config: &Config) -> Result<Box<dyn Sink>, StartError> {
+    Ok(Box::new(tidings_store_sqlite::import(&config.data_dir)?))
 }
 
 /// Serves on a bound listener until `shutdown` is set, then drains and closes the store.

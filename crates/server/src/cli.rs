@@ -19,6 +19,10 @@ pub enum Task {
     Backup(Box<Config>, PathBuf),
     /// Make the embedded store of such a copy.
     Restore(Box<Config>, PathBuf),
+    /// Write everything that the store holds into a file.
+    Export(Box<Config>, PathBuf),
+    /// Fill an empty store from such a file.
+    Import(Box<Config>, PathBuf),
     /// Ask a running server whether it is well.
     Healthcheck(Box<Config>),
     /// Load a running server and measure.
@@ -71,6 +75,16 @@ fn command() -> Command {
                 .arg(Arg::new("file").value_name("FILE").required(true).help("A file that backup wrote")),
         )
         .subcommand(
+            Command::new("export")
+                .about("Write everything that the store holds into a new file, for another store, also while it is served")
+                .arg(Arg::new("file").value_name("FILE").required(true).help("Where to; must not exist; - is standard output")),
+        )
+        .subcommand(
+            Command::new("import")
+                .about("Fill an empty store from such a file, all of it or nothing")
+                .arg(Arg::new("file").value_name("FILE").required(true).help("A file that export wrote; - is standard input")),
+        )
+        .subcommand(
             Command::new("healthcheck").about("Ask the server on PORT whether it is ready; exit 0 if it is"),
         )
         .subcommand(tidings_bench::Options::augment_args(
@@ -98,10 +112,15 @@ pub fn parse() -> Result<Task, ConfigError> {
             let ttl = Duration::from_secs(inner.get_one::<u64>("ttl").copied().unwrap_or(3600));
             Task::Token(Box::new(Config::from_values(&values)?), user, ttl)
         }
-        Some(name @ ("backup" | "restore")) => {
+        Some(name @ ("backup" | "restore" | "export" | "import")) => {
             let file = inner.get_one::<String>("file").map(PathBuf::from).unwrap_or_default();
             let config = Box::new(Config::from_values(&values)?);
-            if name == "backup" { Task::Backup(config, file) } else { Task::Restore(config, file) }
+            match name {
+                "backup" => Task::Backup(config, file),
+                "restore" => Task::Restore(config, file),
+                "export" => Task::Export(config, file),
+                _ => Task::Import(config, file),
+            }
         }
         Some("healthcheck") => Task::Healthcheck(Box::new(Config::from_values(&values)?)),
         _ => {

@@ -1,5 +1,5 @@
 //! Tidings: the real-time notification inbox. `bootstrap` puts the parts together, `http` takes what is sent, `realtime`
-//! brings it to the devices.
+//! brings it to the devices; `transfer` moves everything to another store.
 
 pub mod app;
 pub mod bootstrap;
@@ -14,4 +14,5 @@ pub mod logging;
 pub mod realtime;
 pub mod revocation;
 pub mod tls;
+pub mod transfer;
 mod upkeep;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use tidings::{bootstrap, cli, healthcheck, logging};
+use tidings::{bootstrap, cli, healthcheck, logging, transfer};
 use tidings_auth::Auth;
 use tidings_domain::SystemClock;
 
@@ -32,6 +32,13 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
         cli::Task::Backup(config, file) => bootstrap::backup(&config, &file)?,
         cli::Task::Restore(config, file) => bootstrap::restore(&config, &file)?,
+        cli::Task::Export(config, file) => {
+            runtime()?.block_on(transfer::export(bootstrap::source(&config)?, &file))?;
+        }
+        cli::Task::Import(config, file) => {
+            let file = transfer::Input::open(&file)?;
+            runtime()?.block_on(transfer::import(file, bootstrap::sink(&config)?))?;
+        }
         cli::Task::Healthcheck(config) => healthcheck::healthcheck(&config)?,
         cli::Task::Bench(options) => {
             runtime()?.block_on(tidings_bench::run(*options))?;

@@ -161,14 +161,14 @@ fn remember(tx: &Tx<'_>, idempotency: &Idempotency, receipts: &[Receipt]) -> Res
 }
 
 /// `[["ana", "0198c0de-…", 41], …]`
-fn write_receipts(receipts: &[Receipt]) -> String {
+pub(crate) fn write_receipts(receipts: &[Receipt]) -> String {
     let rows = receipts
         .iter()
         .map(|receipt| serde_json::json!([receipt.user_id.as_str(), receipt.id.to_string(), receipt.seq]));
     serde_json::Value::Array(rows.collect()).to_string()
 }
 
-fn read_receipts(text: &str) -> Option<Vec<Receipt>> {
+pub(crate) fn read_receipts(text: &str) -> Option<Vec<Receipt>> {
     let rows: Vec<(String, String, u64)> = serde_json::from_str(text).ok()?;
     rows.into_iter()
         .map(|(user, id, seq)| {

@@ -40,7 +40,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), OpenError> {
 }
 
 /// Takes the epoch from the draft and gives it its name, so that it is there whole or not at all.
-fn finish(draft: &Path, to: &Path) -> Result<(), OpenError> {
+pub(crate) fn finish(draft: &Path, to: &Path) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::sqlite(draft, error);
     let conn = connect(draft).map_err(sqlite)?;
     conn.execute("DELETE FROM meta WHERE key = 'epoch'", []).map_err(sqlite)?;
@@ -50,7 +50,7 @@ fn finish(draft: &Path, to: &Path) -> Result<(), OpenError> {
     sync_folder(to)
 }
 
-fn refuse_existing(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_existing(path: &Path) -> Result<(), OpenError> {
     match path.try_exists() {
         Ok(false) => Ok(()),
         Ok(true) => Err(OpenError::Exists { path: path.to_owned() }),
@@ -58,7 +58,7 @@ fn refuse_existing(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn remove(leftover: &Path) -> Result<(), OpenError> {
+pub(crate) fn remove(leftover: &Path) -> Result<(), OpenError> {
     match std::fs::remove_file(leftover) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(OpenError::io(leftover, &error)),
         _ => Ok(()),

@@ -8,6 +8,7 @@
 //! | `writer`, `transaction` | one thread writes, in groups, and answers after the sync: the order and the durability |
 //! | `state`, `expire` | what changes many rows, and the counters with them |
 //! | `readers` | reads of one moment, beside the writer |
+//! | `export`, `import`, `backup` | everything into another store, or a copy of this one |
 //! | `checkpoint` | the write-ahead log is carried over beside both |
 //!
 //! **Durable before answered**: the log is synced by the commit, and callers are answered after it. **No revision is
@@ -24,9 +25,11 @@ mod counts;
 mod devices;
 mod edit;
 mod expire;
+mod export;
 mod failure;
 mod header;
 mod health;
+mod import;
 mod inbox;
 mod locate;
 mod mark;
@@ -51,6 +54,8 @@ mod transaction;
 mod writer;
 
 pub use backup::{backup, restore};
+pub use export::export;
+pub use import::import;
 pub use open::OpenError;
 pub use options::Options;
 

@@ -27,6 +27,9 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// The database, in the store's folder.
 pub(crate) const NAME: &str = "tidings.db";
 
+/// What an import fills, in the store's folder, until it is the database.
+pub(crate) const IMPORT: &str = "tidings.db.import";
+
 /// Why a store cannot be opened, copied or made of a copy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -45,6 +48,18 @@ pub enum OpenError {
         found: u32,
         /// The newest layout we know.
         known: i32,
+    },
+    /// An older program wrote it, and only a server brings it up to date.
+    #[error("{} was written by an older version; start the server on it once", .path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An import into it was cut off.
+    #[error("{} is an import that was cut off; run the import again, or delete this file", .path.display())]
+    Unfinished {
+        /// What there is of it.
+        path: PathBuf,
     },
     /// It is something else.
     #[error("{} is not a Tidings database", .path.display())]
@@ -122,6 +137,7 @@ pub(crate) fn open(
         OpenOptions::new().write(true).open(&path).map_err(|error| OpenError::io(&path, &error))?;
         check_whole(&path, has_log, options.check_bytes)?;
     } else {
+        refuse_unfinished(dir)?;
         create(dir, &path)?;
     }
 
@@ -239,6 +255,17 @@ pub(crate) fn refuse_orphaned_log(path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Corrupt { path: path.to_owned(), detail });
     }
     Ok(())
+}
+
+/// An import fills a file beside the database's name. Where there is one, what the operator believes to be in the store is
+/// not there yet, and a new store would take its place.
+fn refuse_unfinished(dir: &Path) -> Result<(), OpenError> {
+    let path = dir.join(IMPORT);
+    match path.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(OpenError::Unfinished { path }),
+        Err(error) => Err(OpenError::io(&path, &error)),
+    }
 }
 
 /// Whether the last process left a log behind.

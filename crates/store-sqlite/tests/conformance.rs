@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use tempfile::TempDir;
-use tidings_domain::Clock;
-use tidings_store::conformance::Factory;
-use tidings_store::{Observer, Store};
+use tidings_domain::{Clock, Timestamp};
+use tidings_store::conformance::{Factory, ManualClock, Movable};
+use tidings_store::transfer::{Sink, Source};
+use tidings_store::{Observer, Silent, Store};
 use tidings_store_sqlite::{Options, SqliteStore};
 
 /// Stores in a folder that goes with it.
@@ -19,4 +20,25 @@ impl Factory for InFolder {
     }
 }
 
+#[async_trait]
+impl Movable for InFolder {
+    async fn source(&self, name: &str, now: Timestamp) -> Box<dyn Source> {
+        Box::new(tidings_store_sqlite::export(&self.0.path().join(name), now).expect("a store is read"))
+    }
+
+    async fn sink(&self, name: &str) -> Result<Box<dyn Sink>, String> {
+        match tidings_store_sqlite::import(&self.0.path().join(name)) {
+            Ok(sink) => Ok(Box::new(sink)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn refusal(&self, name: &str) -> Option<String> {
+        let (dir, clock) = (self.0.path().join(name), Arc::new(ManualClock::start()));
+        let opened = SqliteStore::open(&dir, Options::default(), clock, Arc::new(Silent));
+        opened.err().map(|error| error.to_string())
+    }
+}
+
 tidings_store::conformance!(InFolder(TempDir::new().unwrap()));
+tidings_store::transfer_conformance!(InFolder(TempDir::new().unwrap()));

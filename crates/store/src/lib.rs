@@ -20,6 +20,7 @@ pub mod conformance;
 mod error;
 mod observer;
 mod read;
+pub mod transfer;
 mod write;
 
 pub use error::{Resync, StoreError};

@@ -105,6 +105,11 @@ impl Fixture {
         Self { name: String::new(), store, clock, news, made: AtomicU64::new(0) }
     }
 
+    /// The store's name at its factory.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Closes the store and opens it again.
     pub async fn reopen(self, factory: &dyn Factory) -> Self {
         self.store.close().await;

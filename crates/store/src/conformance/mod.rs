@@ -28,8 +28,10 @@ pub mod model;
 pub mod numbers;
 pub mod recall;
 pub mod retention;
+pub mod transfer;
 
 pub use fixture::{Factory, Fixture, ManualClock, Recorder};
+pub use transfer::Movable;
 
 /// Expands to one `#[tokio::test]` a behaviour. `$factory` is an expression that makes a fresh
 /// [`Factory`](crate::conformance::Factory); the crate that calls it needs tokio with `macros` and `rt-multi-thread`.
@@ -85,7 +87,21 @@ macro_rules! conformance {
     };
 }
 
-/// The list above, case by case.
+/// The same for moving everything from store to store; `$factory` makes a
+/// [`Movable`](crate::conformance::Movable).
+#[macro_export]
+macro_rules! transfer_conformance {
+    ($factory:expr) => {
+        $crate::conformance_cases! { $factory;
+            transfer: a_random_history_is_the_same_there, life_goes_on_the_same_there,
+                what_is_exported_is_of_one_moment, an_empty_store_is_moved_too, a_store_that_is_not_empty_is_refused,
+                what_is_unfinished_is_not_opened_and_begun_anew, a_file_that_is_wrong_leaves_nothing,
+                what_a_whole_store_has_once_is_refused_twice;
+        }
+    };
+}
+
+/// The lists above, case by case.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_cases {

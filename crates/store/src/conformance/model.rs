@@ -21,9 +21,9 @@ use tidings_domain::{
     State, Timestamp, Tombstone, UserId,
 };
 
-const USERS: [&str; 3] = ["ana", "bo", "cy"];
-const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
-const CATEGORIES: [Option<&str>; 3] = [None, Some("orders"), Some("news")];
+pub(super) const USERS: [&str; 3] = ["ana", "bo", "cy"];
+pub(super) const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
+pub(super) const CATEGORIES: [Option<&str>; 3] = [None, Some("orders"), Some("news")];
 const KEYS: [Option<&str>; 4] = [None, None, Some("k"), Some("l")];
 
 pub async fn agrees_with_the_store(factory: &dyn Factory) {
@@ -32,10 +32,7 @@ pub async fn agrees_with_the_store(factory: &dyn Factory) {
     let steps = number("TIDINGS_MODEL_STEPS").unwrap_or(steps);
     let seeds = number("TIDINGS_MODEL_SEED").map_or((1..=seeds).collect(), |seed| vec![seed]);
     for seed in seeds {
-        let mut run = Run::new(factory, seed).await;
-        for _ in 0..steps {
-            run.step().await;
-        }
+        let mut run = Run::lived(factory, seed, steps).await;
         run.replay_from_everywhere().await;
     }
 }
@@ -237,8 +234,8 @@ fn look_of(new: &Notification) -> Look {
 }
 
 /// One sequence, and what it did so far. Says so when it ends in a panic.
-struct Run {
-    it: Fixture,
+pub(super) struct Run {
+    pub(super) it: Fixture,
     random: Random,
     seed: u64,
     trail: Vec<String>,
@@ -264,6 +261,15 @@ impl Run {
         let inboxes = USERS.into_iter().map(|name| (name, fresh())).collect();
         let random = Random::new(seed);
         Self { it, random, seed, trail: Vec::new(), inboxes, heard: HashMap::new() }
+    }
+
+    /// A store with so many random steps behind it.
+    pub(super) async fn lived(factory: &dyn Factory, seed: u64, steps: u64) -> Self {
+        let mut run = Self::new(factory, seed).await;
+        for _ in 0..steps {
+            run.step().await;
+        }
+        run
     }
 
     fn now(&self) -> Timestamp {
