@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock, Weak};
 use tidings_domain::{Change, Epoch, UserId};
 
 /// The bus of a single node: news is heard where it was made, at once, in order.
-#[derive(Default)]
 pub struct LocalBus {
     listener: OnceLock<Weak<dyn Listener>>,
+    link: Link,
 }
 
 impl LocalBus {
-    /// A bus that nobody listens to yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// A bus that nobody listens to yet. `link`: [`Link::Alone`] where nobody else can write to the store, [`Link::Up`] where
+    /// somebody may, so that it is looked at now and then.
+    pub fn new(link: Link) -> Self {
+        Self { listener: OnceLock::new(), link }
     }
 }
 
@@ -37,6 +38,6 @@ impl Bus for LocalBus {
     }
 
     fn link(&self) -> Link {
-        Link::Alone
+        self.link
     }
 }

@@ -6,18 +6,20 @@ use crate::http::Requests;
 use crate::realtime::{Hub, SEND_BUFFER, STALL, check_heads, serve_socket};
 use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
+use secrecy::ExposeSecret;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use thiserror::Error;
 use tidings_auth::{Auth, Unusable};
-use tidings_bus::{Bus, Listener, LocalBus, RedisBus};
+use tidings_bus::{Bus, Link, Listener, LocalBus, RedisBus};
 use tidings_domain::{Change, Clock, SystemClock};
 use tidings_socketio::{Origins, SocketIo};
 use tidings_store::transfer::{Sink, Source};
 use tidings_store::{Observer, Store};
-use tidings_store_sqlite::{OpenError, Options, SqliteStore};
+use tidings_store_mongo::MongoStore;
+use tidings_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -34,7 +36,13 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// The data folder cannot be used.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Sqlite(#[from] tidings_store_sqlite::OpenError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Mongo(#[from] tidings_store_mongo::OpenError),
+    /// The command is not for this store.
+    #[error("{0}")]
+    OtherStore(&'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -61,9 +69,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let bus = bus(&config);
     let observer = Arc::new(Publisher(bus.clone()));
-    let (data_dir, for_store) = (config.data_dir.clone(), clock.clone());
-    let opening = move || SqliteStore::open(&data_dir, Options::default(), for_store, observer);
-    let store = Arc::new(tokio::task::spawn_blocking(opening).await.map_err(io::Error::other)??);
+    let store = open_store(&config, clock.clone(), observer).await?;
 
     let hub = Hub::new(store.epoch().clone(), bus.clone());
     let listening: Weak<dyn Listener> = Arc::downgrade(&(hub.clone() as Arc<dyn Listener>));
@@ -91,22 +97,51 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     serve(app, listener, tls, &config, asked_to_end()?).await
 }
 
+/// MongoDB where it is configured, else the embedded one.
+async fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Store>, StartError> {
+    if let Some(uri) = &config.mongodb {
+        let options = tidings_store_mongo::Options { is_cluster: config.redis.is_some() };
+        return Ok(Arc::new(MongoStore::open(uri.expose_secret(), options, clock, observer).await?));
+    }
+    let data_dir = config.data_dir.clone();
+    let opening = move || SqliteStore::open(&data_dir, Default::default(), clock, observer);
+    Ok(Arc::new(tokio::task::spawn_blocking(opening).await.map_err(io::Error::other)??))
+}
+
 /// How this node hears of the others: by Redis, when there are any.
 fn bus(config: &Config) -> Arc<dyn Bus> {
     match &config.redis {
         Some(url) => Arc::new(RedisBus::new(url.clone(), tidings_bus::Options::default())),
-        None => Arc::new(LocalBus::new()),
+        // Somebody else may write to a database; to our own file nobody does.
+        None if config.mongodb.is_some() => Arc::new(LocalBus::new(Link::Up)),
+        None => Arc::new(LocalBus::new(Link::Alone)),
+    }
+}
+
+/// For what is done to the embedded store's file.
+fn embedded(config: &Config) -> Result<(), StartError> {
+    match &config.mongodb {
+        Some(_) => Err(StartError::OtherStore(
+            "MONGODB_URI is set, and this is for the embedded store; copy a database with MongoDB's own tools",
+        )),
+        None => Ok(()),
     }
 }
 
 /// Copies the embedded store into the new file `to`.
 pub fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
+    embedded(config)?;
     tidings_store_sqlite::backup(&config.data_dir, to)?;
     Ok(())
 }
 
 /// Makes the embedded store of the copy `from`.
 pub fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
+    embedded(config)?;
     tidings_store_sqlite::restore(from, &config.data_dir)?;
     Ok(())
 }
@@ -145,9 +180,11 @@ pub async fn serve(
         reload_on_hangup(tls)?;
     }
 
-    tracing::warn!(
-        "open mode: no key is configured, so anybody who reaches this address may read and send everything"
-    );
+    if app.auth.is_open() {
+        tracing::warn!(
+            "open mode: no key is configured, so anybody who reaches this address may read and send everything"
+        );
+    }
     tracing::info!(url, "listening on {url}");
 
     shutdown.cancelled().await;

@@ -36,13 +36,11 @@ fn command() -> Command {
         } else {
             format!(" [default: {}]", setting.default)
         };
-        let later = if setting.supported { "" } else { " (not in this version yet)" };
         Arg::new(setting.env)
             .long(setting.flag())
             .value_name("VALUE")
-            .help(format!("{}{default}{later} [env: {}]", setting.help, setting.env))
+            .help(format!("{}{default} [env: {}]", setting.help, setting.env))
             .help_heading("Settings (flags over environment over .env over defaults)")
-            .hide_short_help(!setting.supported)
             .global(true)
     });
     Command::new("tidings")

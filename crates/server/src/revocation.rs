@@ -68,7 +68,7 @@ mod tests {
         let store =
             SqliteStore::open(folder.path(), Options::default(), clock.clone(), Arc::new(Silent)).unwrap();
         let app = Arc::new(App {
-            hub: Hub::new(store.epoch().clone(), Arc::new(LocalBus::new())),
+            hub: Hub::new(store.epoch().clone(), Arc::new(LocalBus::new(tidings_bus::Link::Alone))),
             store: Arc::new(store),
             auth: Auth::new(config.auth.clone(), clock.clone()).await.unwrap(),
             clock,

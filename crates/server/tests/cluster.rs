@@ -173,7 +173,7 @@ async fn what_was_committed_before_news_flowed_is_found_when_it_does() {
     let store = SqliteStore::open(folder.path(), Options::default(), Arc::new(SystemClock), Arc::new(Silent))
         .unwrap();
     let store = Arc::new(store);
-    let hub = Hub::new(store.epoch().clone(), Arc::new(LocalBus::new()));
+    let hub = Hub::new(store.epoch().clone(), Arc::new(LocalBus::new(tidings_bus::Link::Alone)));
     let checking = tokio::spawn(check_heads(hub.clone(), store.clone()));
     let inbox = |name: &str| Inbox { store: store.clone(), user: UserId::new(name).unwrap() };
 

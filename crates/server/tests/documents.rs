@@ -14,14 +14,8 @@ fn configuration() -> String {
     );
     for setting in SETTINGS {
         let default = if setting.default.is_empty() { "unset" } else { setting.default };
-        let later = if setting.supported { "" } else { " *(not in this version: refused at start)*" };
-        let _ = writeln!(
-            text,
-            "| `{}` | `--{}` | {default} | {}{later} |",
-            setting.env,
-            setting.flag(),
-            setting.help
-        );
+        let _ =
+            writeln!(text, "| `{}` | `--{}` | {default} | {} |", setting.env, setting.flag(), setting.help);
     }
     text
 }

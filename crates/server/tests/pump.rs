@@ -23,7 +23,7 @@ struct Node {
 impl Node {
     fn start(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let chaos = Arc::new(Chaos::new(Arc::new(LocalBus::new()), seed));
+        let chaos = Arc::new(Chaos::new(Arc::new(LocalBus::new(tidings_bus::Link::Alone)), seed));
         let senders = Arc::new(Senders::new(vec![chaos.clone()], seed));
         let store =
             SqliteStore::open(folder.path(), Options::default(), Arc::new(SystemClock), senders).unwrap();

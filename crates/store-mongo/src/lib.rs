@@ -237,6 +237,10 @@ impl Store for MongoStore {
         self.read(|| locate::locate(&self.mongo, user, device)).await
     }
 
+    async fn heads(&self, users: &[UserId]) -> Result<Vec<Revision>, StoreError> {
+        self.read(|| locate::heads(&self.mongo, users)).await
+    }
+
     async fn behind(&self, user: &UserId, since: Revision, cap: u64) -> Result<u64, StoreError> {
         self.read(|| behind::behind(&self.mongo, user, since, cap)).await
     }

@@ -3,7 +3,8 @@ use crate::counts;
 use crate::documents::number;
 use crate::failure::Failure;
 use crate::mongo::Mongo;
-use tidings_domain::{DeviceId, UserId};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tidings_domain::{DeviceId, Revision, UserId};
 use tidings_store::Located;
 
 /// Where the inbox stands, and what is known of one device.
@@ -19,4 +20,14 @@ pub(crate) async fn locate(
     let counts = counts::at(mongo, user, &head, mongo.now()).await?;
     let (floor, confirmed) = (number(progress.floor), number(progress.confirmed));
     Ok(Located { head: head.rev, floor, counts, confirmed, device })
+}
+
+/// How many inboxes are looked up at once.
+const LOOKUPS: usize = 8;
+
+/// The heads of many inboxes.
+pub(crate) async fn heads(mongo: &Mongo, users: &[UserId]) -> Result<Vec<Revision>, Failure> {
+    let reads: Vec<_> = users.iter().map(|user| mongo.head(user)).collect();
+    let heads: Vec<_> = stream::iter(reads).buffered(LOOKUPS).try_collect().await?;
+    Ok(heads.into_iter().map(|head| head.rev).collect())
 }

@@ -7,6 +7,7 @@ pub use settings::{SETTINGS, Setting};
 pub use source::{Origin, Value, read_env_file, resolve, strangers};
 
 use ipnet::IpNet;
+use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The embedded store's folder.
     pub data_dir: PathBuf,
+    /// MongoDB as the store, instead of the embedded one.
+    pub mongodb: Option<SecretString>,
     /// Where the nodes of a cluster hear each other; `None`: this node is alone.
     pub redis: Option<RedisUrl>,
     /// Who may do what.
@@ -88,11 +91,6 @@ pub fn is_open(values: &[Value]) -> bool {
 impl Config {
     /// Types the values.
     pub fn from_values(values: &[Value]) -> Result<Self, ConfigError> {
-        if let Some(value) =
-            values.iter().find(|value| !value.setting.supported && value.origin != Origin::Default)
-        {
-            return Err(unsupported(value));
-        }
         let bind: IpAddr = match text(values, "TIDINGS_BIND") {
             "localhost" => Ipv4Addr::LOCALHOST.into(),
             "" if is_open(values) => Ipv4Addr::LOCALHOST.into(),
@@ -110,6 +108,7 @@ impl Config {
         Ok(Self {
             listen: SocketAddr::new(bind, required(values, "PORT", "a port from 0 to 65535")?),
             data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
+            mongodb: mongodb(values)?,
             redis: redis(values)?,
             auth: auth(values),
             tls: tls(values)?,
@@ -142,19 +141,6 @@ impl Config {
 }
 
 const WHOLE: &str = "a whole number from 0";
-
-fn unsupported(value: &Value) -> ConfigError {
-    let Value { setting, origin, .. } = value;
-    ConfigError(match setting.env {
-        "MONGODB_URI" => format!(
-            "MONGODB_URI is set ({origin}), but this version cannot store in MongoDB yet; unset it (an empty MONGODB_URI= \
-             will do) to use the embedded store in TIDINGS_DATA_DIR"
-        ),
-        name => format!(
-            "{name} is set ({origin}), but this version does not support it yet; unset it, so that nobody relies on it"
-        ),
-    })
-}
 
 fn find<'a>(values: &'a [Value], env: &str) -> Option<&'a Value> {
     values.iter().find(|value| value.setting.env == env)
@@ -200,6 +186,17 @@ fn truth(values: &[Value], env: &str) -> Result<bool, ConfigError> {
         "true" | "1" | "yes" => Ok(true),
         "" | "false" | "0" | "no" => Ok(false),
         _ => Err(wrong(find(values, env), "true or false")),
+    }
+}
+
+fn mongodb(values: &[Value]) -> Result<Option<SecretString>, ConfigError> {
+    let uri = text(values, "MONGODB_URI");
+    match uri.is_empty() || uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://") {
+        true => Ok(Some(uri).filter(|uri| !uri.is_empty()).map(SecretString::from)),
+        false => Err(wrong(
+            find(values, "MONGODB_URI"),
+            "a URI like mongodb://[user:password@]host:27017/database",
+        )),
     }
 }
 
@@ -298,7 +295,7 @@ mod tests {
             ("TIDINGS_LIMIT_LOOPBACK", "maybe"),
             ("TIDINGS_LOG_FORMAT", "xml"),
             ("TIDINGS_ALLOWED_ORIGINS", "app.example.com"),
-            ("MONGODB_URI", "mongodb://localhost:27017/notifications"),
+            ("MONGODB_URI", "localhost:27017/notifications"),
             ("REDIS_URL", "redis://localhost"),
             ("REDIS_URL", "localhost:6379"),
             ("TIDINGS_TLS_CERT_FILE", "cert.pem"),
@@ -310,7 +307,9 @@ mod tests {
         for redis in ["redis://:hunter2@h:x", "http://:hunter2@h", "redis://:hunter2@h"] {
             assert!(!config(&[("REDIS_URL", redis)]).unwrap_err().0.contains("hunter2"), "{redis}");
         }
-        assert!(!config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
+        assert!(!config(&[("MONGODB_URI", "http://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
+        let config = config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]

@@ -12,9 +12,6 @@ pub struct Setting {
     pub help: &'static str,
     /// Never shown.
     pub secret: bool,
-    /// Whether this version does what it promises. A setting that would be ignored is refused at start instead: somebody
-    /// believes that it protects them.
-    pub supported: bool,
 }
 
 impl Setting {
@@ -25,22 +22,18 @@ impl Setting {
 }
 
 const fn setting(env: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { env, default, help, secret: false, supported: true }
-}
-
-const fn later(env: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { env, default, help, secret: false, supported: false }
+    Setting { env, default, help, secret: false }
 }
 
 const fn secret(env: &'static str, help: &'static str) -> Setting {
-    Setting { env, default: "", help, secret: true, supported: true }
+    Setting { env, default: "", help, secret: true }
 }
 
 /// All settings, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     setting("PORT", "3000", "The port to listen on; 0 takes a free one"),
     setting("TIDINGS_BIND", "", "The address to listen on; unset: 127.0.0.1 in open mode, else 0.0.0.0"),
-    Setting { secret: true, ..later("MONGODB_URI", "", "MongoDB as the store; unset: the embedded one") },
+    secret("MONGODB_URI", "MongoDB as the store; unset: the embedded one"),
     setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
     secret("REDIS_URL", "Redis, to run several nodes as one; needs MONGODB_URI"),
     secret("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
