@@ -35,7 +35,7 @@ pub fn body(bytes: &[u8]) {
         assert!(!draft.to.0.is_empty(), "a send to nobody");
         assert!(draft.content.check().is_ok(), "a content past its limits");
     }
-    let _ = (read_original(text, NOW), read_batch(text, NOW), read_edit(text, NOW));
+    let _ = (read_original(text, NOW), read_batch(text, NOW).map(Iterator::count), read_edit(text, NOW));
     let _ = (read_mark(text), read_ack(text), read_sync(text), read_ttl(text));
 }
 

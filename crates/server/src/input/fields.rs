@@ -1,8 +1,9 @@
 use crate::input::Malformed;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use tidings_domain::{FieldError, Invalid, Timestamp};
 
 /// What to do with a field that nobody asked for.
@@ -44,6 +45,44 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
         }
         deserializer.deserialize_map(Entries)
     }
+}
+
+/// A list of which no more than one above `most` is kept, however long it is: the one more tells that it is too long.
+struct Most<T> {
+    most: usize,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Most<T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Most<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while items.len() <= self.most {
+            let Some(item) = list.next_element()? else { return Ok(items) };
+            items.push(item);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(items)
+    }
+}
+
+/// Reads a list, but no more of it than tells that it is longer than `most`.
+pub(super) fn read_list<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> serde_json::Result<Vec<T>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Most { most, of: PhantomData }.deserialize(&mut deserializer)
 }
 
 impl<'a> Fields<'a> {
@@ -94,14 +133,21 @@ impl<'a> Fields<'a> {
     }
 
     fn typed<T: Deserialize<'a>>(&mut self, name: &str, what: &str) -> Option<T> {
+        self.read(name, what, serde_json::from_str)
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &str,
+        what: &str,
+        read: impl FnOnce(&'a str) -> serde_json::Result<T>,
+    ) -> Option<T> {
         let raw = self.raw(name)?;
-        match serde_json::from_str(raw.get()) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.wrong(name, format!("must be {what}"));
-                None
-            }
+        let value = read(raw.get()).ok();
+        if value.is_none() {
+            self.wrong(name, format!("must be {what}"));
         }
+        value
     }
 
     /// A text.
@@ -118,9 +164,9 @@ impl<'a> Fields<'a> {
         self.text(name)
     }
 
-    /// A list of texts.
-    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        self.typed(name, "a list of strings")
+    /// A list of at most so many texts.
+    pub fn texts(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
+        self.bounded(name, "a list of strings", most)
     }
 
     /// `true` or `false`.
@@ -133,9 +179,18 @@ impl<'a> Fields<'a> {
         self.typed(name, "a whole number from 0")
     }
 
-    /// A list.
-    pub fn list(&mut self, name: &str) -> Option<Vec<&'a RawValue>> {
-        self.typed(name, "a list")
+    /// A list of at most so many.
+    pub fn list(&mut self, name: &str, most: usize) -> Option<Vec<&'a RawValue>> {
+        self.bounded(name, "a list", most)
+    }
+
+    fn bounded<T: Deserialize<'a>>(&mut self, name: &str, what: &str, most: usize) -> Option<Vec<T>> {
+        let items = self.read(name, what, |text| read_list(text, most))?;
+        if items.len() > most {
+            self.wrong(name, format!("must be at most {most}"));
+            return None;
+        }
+        Some(items)
     }
 
     /// A moment, as RFC 3339.
@@ -179,5 +234,29 @@ impl<'a> Fields<'a> {
         const REPORTED: usize = 20;
         self.errors.truncate(REPORTED);
         Err(Invalid(self.errors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_list_one_too_many_is_kept() {
+        let text = format!("[{}7]", "{},".repeat(1_000_000));
+        assert_eq!(read_list::<&RawValue>(&text, 1_000).unwrap().len(), 1_001);
+        assert!(read_list::<&RawValue>(&text, 1_000).unwrap().capacity() < 2_100);
+        assert_eq!(read_list::<u8>("[1,2,3]", 3).unwrap(), [1, 2, 3]);
+        assert_eq!(read_list::<u8>("[1,2,3,\"x\"]", 2).unwrap().len(), 3);
+        assert!(read_list::<u8>("[1,\"x\"]", 3).is_err());
+        assert!(read_list::<u8>("{}", 3).is_err());
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused_by_name() {
+        let mut fields = Fields::of(r#"{"a":["x","y"],"b":[1,2,3]}"#).unwrap();
+        assert_eq!(fields.texts("a", 2).unwrap(), ["x", "y"]);
+        assert!(fields.list("b", 2).is_none());
+        assert_eq!(fields.finish(Unknown::Refuse), Err(Invalid::one("b", "must be at most 2")));
     }
 }

@@ -10,17 +10,24 @@ use std::fmt;
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-/// Refuses what is no JSON, is nested deeper than 128, or has a key twice.
+/// How many keys the objects around one place may have together, since they are remembered meanwhile; the `data` of a
+/// notification, the largest that is taken, has room for fewer in its 16 KiB.
+const KEYS: usize = 8_192;
+
+/// Refuses what is no JSON, is nested deeper than 128, has a key twice or too many of them.
 pub fn check(text: &[u8]) -> Result<(), Malformed> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    Unique
+    Unique { keys_around: 0 }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
         .map_err(|e| Malformed(e.to_string()))
 }
 
 #[derive(Clone, Copy)]
-struct Unique;
+struct Unique {
+    /// Of the objects that this value is inside of, as far as they were read.
+    keys_around: usize,
+}
 
 impl<'de> DeserializeSeed<'de> for Unique {
     type Value = ();
@@ -79,7 +86,11 @@ impl<'de> Visitor<'de> for Unique {
             } else {
                 many.insert(key);
             }
-            entries.next_value_seed(self)?;
+            let keys_around = self.keys_around + few.len() + many.len();
+            if keys_around > KEYS {
+                return Err(de::Error::custom("too many keys"));
+            }
+            entries.next_value_seed(Self { keys_around })?;
         }
         Ok(())
     }
@@ -107,6 +118,21 @@ mod tests {
         ] {
             assert!(check(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn refuses_too_many_keys_around_one_place() {
+        let object = |keys: usize, inner: &str| {
+            let keys = (1..keys).map(|key| format!("\"{key}\":0,")).collect::<String>();
+            format!("{{{keys}\"x\":{inner}}}")
+        };
+        assert_eq!(check(object(8_192, "0").as_bytes()), Ok(()));
+        assert!(check(object(8_193, "0").as_bytes()).is_err());
+        assert_eq!(check(object(5_000, &object(3_000, "[0]")).as_bytes()), Ok(()));
+        assert!(check(object(5_000, &object(5_000, "[0]")).as_bytes()).is_err());
+        // One after the other they are forgotten.
+        let small = object(100, "0");
+        assert_eq!(check(format!("[{small}{}]", format!(",{small}").repeat(200)).as_bytes()), Ok(()));
     }
 
     #[test]

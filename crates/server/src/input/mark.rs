@@ -40,11 +40,7 @@ pub fn read_mark(body: &str) -> Result<Mark, Refused> {
 }
 
 fn ids(fields: &mut Fields<'_>) -> Option<MarkTarget> {
-    let texts = fields.texts("ids")?;
-    if texts.len() > limits::MARK_IDS {
-        fields.wrong("ids", format!("must be at most {}", limits::MARK_IDS));
-        return None;
-    }
+    let texts = fields.texts("ids", limits::MARK_IDS)?;
     let mut ids = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         match NotificationId::parse(text) {

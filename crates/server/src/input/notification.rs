@@ -1,3 +1,4 @@
+use crate::input::fields::read_list;
 use crate::input::{Fields, Malformed, Unknown};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -49,20 +50,21 @@ pub fn read_original(body: &str, now: Timestamp) -> Result<Draft, Refused> {
     Ok(draft(fields, user.map(|user| Recipients(vec![user])), now, Unknown::Ignore)?)
 }
 
-/// The body of `POST /v1/notifications/batch`: each item on its own, in order.
-pub fn read_batch(body: &str, now: Timestamp) -> Result<Vec<Result<Draft, Refused>>, Refused> {
+/// The body of `POST /v1/notifications/batch`: each item on its own, in order. An item is read when it is asked for, so
+/// that who stops at too many users in all has not gathered them.
+pub fn read_batch(
+    body: &str,
+    now: Timestamp,
+) -> Result<impl ExactSizeIterator<Item = Result<Draft, Refused>>, Refused> {
     let mut fields = Fields::of(body)?;
-    let items = fields.list("notifications");
+    let items = fields.list("notifications", limits::BATCH_ITEMS);
     match &items {
         None if fields.good() => fields.wrong("notifications", "is required"),
         Some(items) if items.is_empty() => fields.wrong("notifications", "must not be empty"),
-        Some(items) if items.len() > limits::BATCH_ITEMS => {
-            fields.wrong("notifications", format!("must be at most {}", limits::BATCH_ITEMS));
-        }
         _ => {}
     }
     fields.finish(Unknown::Refuse)?;
-    Ok(items.unwrap_or_default().into_iter().map(|item| read_send(item.get(), now)).collect())
+    Ok(items.unwrap_or_default().into_iter().map(move |item| read_send(item.get(), now)))
 }
 
 /// The body of `PATCH /v1/notifications/{id}`: what is named is set, `null` clears.
@@ -159,7 +161,7 @@ fn recipients(fields: &mut Fields<'_>) -> Option<Recipients> {
     };
     let names = match raw.get().as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw.get()).map(|name| vec![name]),
-        Some(b'[') => serde_json::from_str(raw.get()),
+        Some(b'[') => read_list(raw.get(), limits::USERS_PER_SEND),
         Some(b'{') => {
             fields.wrong("to", "topics and everyone are not supported by this version");
             return None;
@@ -207,11 +209,7 @@ fn expiry(fields: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
 }
 
 fn actions(fields: &mut Fields<'_>) -> Option<Vec<Action>> {
-    let items = fields.list("actions")?;
-    if items.len() > limits::ACTIONS {
-        fields.wrong("actions", format!("must be at most {}", limits::ACTIONS));
-        return None;
-    }
+    let items = fields.list("actions", limits::ACTIONS)?;
     let mut actions = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         actions.extend(action(fields, item, &format!("actions[{index}]")));
@@ -282,6 +280,8 @@ mod tests {
             (r#"{"to":"ana","message":"m","actions":[{"label":"x"}]}"#, vec!["actions[0].url"]),
             (r#"{"to":"ana","message":"m","actions":[{"label":"x","url":"/","x":1}]}"#, vec!["actions[0].x"]),
             (r#"{"to":"ana","message":"m","actions":[7]}"#, vec!["actions[0]"]),
+            (r#"{"to":"ana","message":"m","actions":[1,2,3,4]}"#, vec!["actions"]),
+            (r#"{"to":"ana","message":"m","actions":{}}"#, vec!["actions"]),
             (r#"{"to":"ana","message":"m","expires_at":"1970-01-01T00:00:00Z"}"#, vec!["expires_at"]),
             (
                 r#"{"to":"ana","message":"m","priority":"top","collapse_key":""}"#,
@@ -312,9 +312,14 @@ mod tests {
 
     #[test]
     fn a_batch_keeps_the_good_items() {
-        let items = read_batch(r#"{"notifications":[{"to":"a","message":"m"},{"to":"a"},7]}"#, NOW).unwrap();
+        let items = read_batch(r#"{"notifications":[{"to":"a","message":"m"},{"to":"a"},7]}"#, NOW);
+        let items: Vec<_> = items.unwrap().collect();
         assert!(items[0].is_ok() && items[1].is_err() && matches!(items[2], Err(Refused::Malformed(_))));
-        assert_eq!(fields_of(read_batch("{}", NOW)), ["notifications"]);
-        assert_eq!(fields_of(read_batch(r#"{"notifications":[]}"#, NOW)), ["notifications"]);
+        let refused = |body: &str| fields_of(read_batch(body, NOW).map(|items| items.len()));
+        assert_eq!(refused("{}"), ["notifications"]);
+        assert_eq!(refused(r#"{"notifications":[]}"#), ["notifications"]);
+        let many = |items: usize| format!(r#"{{"notifications":[{{}}{}]}}"#, ",{}".repeat(items - 1));
+        assert_eq!(read_batch(&many(1_000), NOW).unwrap().len(), 1_000);
+        assert_eq!(refused(&many(1_001)), ["notifications"]);
     }
 }
