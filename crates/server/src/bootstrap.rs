@@ -65,8 +65,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let clock = Arc::new(SystemClock);
     let auth = Auth::new(config.auth.clone(), clock.clone()).await?;
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-    let listener =
-        TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let listener = http::listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
     let bus = bus(&config);
     let observer = Arc::new(Publisher(bus.clone()));
     let store = open_store(&config, clock.clone(), observer).await?;

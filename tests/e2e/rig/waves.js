@@ -18,9 +18,9 @@ const KEPT_ALIVE = 32;
 
 /**
  * Attacks one server, wave after wave, while a healthy client goes on. `attack` must have ended, or seen ended, every
- * connection that it opened. `slack` is for attacks whose first wave does not yet show the plateau.
+ * connection that it opened.
  */
-export async function waves(t, attack, { env, count = 3, slack = SLACK } = {}) {
+export async function waves(t, attack, { env, count = 3 } = {}) {
   const server = await Server.start(t, { env });
   const { pid } = server.ran.child;
   const healthy = await Healthy.start(t, server);
@@ -34,7 +34,7 @@ export async function waves(t, attack, { env, count = 3, slack = SLACK } = {}) {
     await until('the attackers are gone', async () => (await open(pid)) <= files + KEPT_ALIVE);
     grown.push((await peak(pid)) - before);
     assert.ok(grown[wave] <= GROWTH, `wave ${wave + 1} took ${inMB(grown[wave])} MB`);
-    const limit = left.length === 0 ? Infinity : left[0] * 1.1 + slack;
+    const limit = left.length === 0 ? Infinity : left[0] * 1.1 + SLACK;
     await until(`what is resident falls back to ${inMB(limit)} MB`, async () => (await resident(pid)) <= limit);
     left.push(await resident(pid));
   }

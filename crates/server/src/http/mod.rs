@@ -19,6 +19,7 @@ mod health;
 mod idempotency;
 mod inbox;
 mod list_original;
+mod listen;
 mod mark;
 mod mint;
 mod problem;
@@ -31,5 +32,6 @@ mod stall;
 mod stream;
 
 pub use address::Requests;
+pub use listen::listen;
 pub use router::router;
 pub use serve::{Site, serve};

@@ -65,13 +65,29 @@ pub async fn serve(site: Site, listener: TcpListener, shutdown: CancellationToke
 }
 
 async fn accepted_one(site: Arc<Site>, stream: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
-    let Some(tls) = &site.tls else { return connection(site, stream, peer, shutdown).await };
+    if !speaks(&stream, site.head_timeout, &shutdown).await {
+        tracing::debug!(%peer, "a connection ended before its first byte");
+        return;
+    }
+    let Some(tls) = &site.tls else {
+        return Box::pin(connection(site, stream, peer, shutdown)).await;
+    };
     let acceptor = tls.acceptor();
     match tokio::time::timeout(site.head_timeout, acceptor.accept(stream)).await {
-        // Boxed: a connection without TLS must not be as large as one with it.
         Ok(Ok(stream)) => Box::pin(connection(site, stream, peer, shutdown)).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS handshake"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+/// Waits for the first byte. Until then a connection has no buffers (16 KiB) and nothing of what serves it, which is why
+/// that is boxed: thousands may connect at once, and their requests come one after the other.
+async fn speaks(stream: &TcpStream, patience: Duration, shutdown: &CancellationToken) -> bool {
+    // Not `readable()`, which may say so too early.
+    let mut first = [0];
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        peeked = tokio::time::timeout(patience, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
     }
 }
 
