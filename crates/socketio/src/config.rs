@@ -25,6 +25,8 @@ pub struct Config {
     /// Events that may wait for the application, 16; with so many waiting the transport stops reading, which is
     /// felt by the client as back-pressure.
     pub inbound_events: usize,
+    /// The same by their size, 65,536 bytes; the event that crosses it is still taken.
+    pub inbound_bytes: usize,
     /// Questions of the server (`emit_with_ack`) that may be unanswered at once, 16.
     pub pending_acks: usize,
     /// High-water mark of the outbound queue, 65,536 bytes: at or above it nothing more is accepted.
@@ -58,6 +60,7 @@ impl Default for Config {
             max_attachments: 10,
             max_assembled_bytes: 262_144,
             inbound_events: 16,
+            inbound_bytes: 65_536,
             pending_acks: 16,
             send_buffer_bytes: 65_536,
             stall_timeout: Duration::from_secs(15),

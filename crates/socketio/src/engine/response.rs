@@ -48,6 +48,8 @@ impl ErrorCode {
         let mut response = respond(status, "application/json", body.into());
         if matches!(status, S::SERVICE_UNAVAILABLE | S::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // Who is turned away is not to keep a connection with its buffers meanwhile.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -34,3 +34,11 @@ pub struct Event {
     /// Set if the client asks for an answer.
     pub ack: Option<AckId>,
 }
+
+impl Event {
+    /// What its content takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let args: usize = self.args.iter().map(|arg| arg.get().len()).sum();
+        self.name.len() + args + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+}

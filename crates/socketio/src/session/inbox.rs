@@ -4,14 +4,16 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::ParseError;
 use crate::packet::{AckId, Body, Event};
+use crate::{Config, ParseError};
 use serde_json::value::RawValue;
 
 /// Events in the order they came.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     events: VecDeque<Event>,
+    /// What those take.
+    bytes: usize,
     /// Set while a packet waits for its attachments; rare, so not kept inline.
     partial: Option<Box<Partial>>,
 }
@@ -51,16 +53,19 @@ impl Whole {
 }
 
 impl Inbox {
-    pub(crate) fn len(&self) -> usize {
-        self.events.len()
+    /// So many events wait, or so large ones, that nothing more is read. What was read already still comes in.
+    pub(crate) fn is_full(&self, config: &Config) -> bool {
+        self.events.len() >= config.inbound_events.max(1) || self.bytes >= config.inbound_bytes.max(1)
     }
 
     pub(crate) fn push(&mut self, event: Event) {
+        self.bytes += event.bytes();
         self.events.push_back(event);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
+        self.bytes -= event.as_ref().map_or(0, Event::bytes);
         if self.events.is_empty() {
             self.events = VecDeque::new();
         }

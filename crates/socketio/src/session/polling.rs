@@ -218,7 +218,7 @@ impl State {
         if !self.is_open() {
             return Poll::Ready(Err(Refused::Bad));
         }
-        if self.inbox.len() < config.inbound_events.max(1) {
+        if !self.inbox.is_full(config) {
             return Poll::Ready(Ok(()));
         }
         if let Some(polling) = &mut self.polling {

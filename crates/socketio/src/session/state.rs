@@ -139,7 +139,7 @@ impl State {
         if self.polling_stalls_at(config).is_some_and(|at| at <= now) {
             return self.close(CloseReason::Stalled, now, config, wakes);
         }
-        if self.inbox.len() >= config.inbound_events {
+        if self.inbox.is_full(config) {
             self.heartbeat.forgive(now);
         }
         match self.heartbeat.tick(now, self.sent, self.transport == Transport::Polling) {
@@ -269,7 +269,7 @@ impl State {
         if std::mem::take(&mut self.upgraded) {
             return Poll::Ready(Some(Incoming::Upgraded));
         }
-        let was_full = self.inbox.len() >= config.inbound_events;
+        let was_full = self.inbox.is_full(config);
         if let Some(event) = self.inbox.pop() {
             if was_full {
                 self.heartbeat.forgive(now);
@@ -300,7 +300,7 @@ impl State {
     /// upgrade is still being worked off, which would put the later before the earlier.
     pub(crate) fn may_read(&self, config: &Config) -> bool {
         self.is_open()
-            && self.inbox.len() < config.inbound_events.max(1)
+            && !self.inbox.is_full(config)
             && !self.polling.as_ref().is_some_and(|p| p.posting && self.transport == Transport::Websocket)
     }
 

@@ -173,3 +173,29 @@ proptest! {
         prop_assert_eq!(taken, expected);
     }
 }
+
+#[test]
+fn an_application_that_is_behind_is_owed_a_bounded_number_of_bytes() {
+    let config = Config { inbound_events: 100, inbound_bytes: 1_000, ..Config::default() };
+    let (now, wakes) = (Instant::now(), &mut Wakes::default());
+    let mut state = State::new(now, &config, Box::default(), Transport::Websocket);
+    let mut receive = |state: &mut State, packet| state.receive(packet, now, &config, wakes);
+    receive(&mut state, EnginePacket::Message("0".into()));
+    // In its text or in its attachments.
+    let event = EnginePacket::Message(format!("2[\"n\",\"{}\"]", "x".repeat(400)).into());
+    receive(&mut state, event.clone());
+    receive(&mut state, event.clone());
+    assert!(state.may_read(&config));
+    receive(&mut state, EnginePacket::Message("51-[\"n\",{\"_placeholder\":true,\"num\":0}]".into()));
+    receive(&mut state, EnginePacket::Binary(vec![0; 400].into()));
+    assert!(!state.may_read(&config));
+    let take = |state: &mut State| state.poll_recv(Waker::noop(), now, &config, &mut Wakes::default());
+    assert!(matches!(take(&mut state), Poll::Ready(Some(Incoming::Event(_)))));
+    assert!(state.may_read(&config));
+    // What was taken does not count any more.
+    for _ in 0..10 {
+        state.receive(event.clone(), now, &config, &mut Wakes::default());
+        assert!(matches!(take(&mut state), Poll::Ready(Some(Incoming::Event(_)))));
+    }
+    assert!(state.may_read(&config));
+}
