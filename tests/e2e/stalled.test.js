@@ -118,3 +118,25 @@ test(`${STALLED} stalled among ${READERS} readers at ${RATE} sends a second`, { 
   assert.deepEqual(readers.flatMap(({ log }) => log.faults), []);
   await unharmed(server);
 });
+
+for (const acks of [true, false]) {
+  const how = acks ? 'confirms itself' : 'proves receipt by its pongs';
+  test(`a reader that ${how} and reads on before 15 s keeps its connection and misses nothing`, async (t) => {
+    const server = await Server.start(t);
+    const reader = new BareDevice(server, 'ana', 'phone', { acks });
+    t.after(() => reader.stop());
+    const wire = reader.attach();
+    await wire.event('inbox_ready');
+    wire.socket.pause();
+    // Far more than the window holds, in events (64) and in bytes (256 KiB): the rest waits in the store.
+    const receipts = await server.sendMany('ana', 400, (index) => ({ message: `${index}`, data: { filling: FILLING.repeat(8) } }));
+    assert.equal(reader.came, 1, 'nothing but inbox_ready is read');
+    wire.socket.resume();
+    await until('it has everything', () => reader.log.cursor >= receipts.at(-1).seq);
+    assert.equal(reader.wire, wire);
+    assert.equal(wire.socket.readyState, wire.socket.OPEN);
+    await until('all is delivered', async () => (await server.status(receipts.at(-1).id)) === 'delivered');
+    await settle(server, 'ana', [reader.log]);
+    assert.deepEqual(await verdict(server, 'ana', [reader.log]), SPOTLESS);
+  });
+}

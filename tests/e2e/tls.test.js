@@ -4,13 +4,16 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
+import net from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
+import { forgetPeak, inMB, MB, open, peak, resident } from './rig/memory.js';
+import { crowd, Raw } from './rig/raw.js';
 import { connect } from './rig/socket.js';
 import { runToEnd, Server, temporaryFolder } from './rig/server.js';
-import { until } from './rig/until.js';
+import { until, within } from './rig/until.js';
 
 const openssl = promisify(execFile);
 
@@ -24,12 +27,12 @@ async function certificate(folder, name) {
   return { cert, key };
 }
 
-async function secured(t) {
+async function secured(t, settings = {}) {
   const folder = await temporaryFolder(t);
   const first = await certificate(folder, 'first');
   const [cert, key] = [join(folder, 'live.pem'), join(folder, 'live.key')];
   await Promise.all([copyFile(first.cert, cert), copyFile(first.key, key)]);
-  const server = await Server.start(t, { env: { TIDINGS_TLS_CERT_FILE: cert, TIDINGS_TLS_KEY_FILE: key } });
+  const server = await Server.start(t, { env: { TIDINGS_TLS_CERT_FILE: cert, TIDINGS_TLS_KEY_FILE: key, ...settings } });
   return { server, folder, cert, key, ca: await readFile(first.cert, 'utf8') };
 }
 
@@ -41,6 +44,17 @@ const shown = (port) =>
       socket.destroy();
     });
     socket.on('error', reject);
+  });
+
+/** What a client says first, as TLS has it. */
+const hello = () =>
+  new Promise((settle) => {
+    const listener = net.createServer((socket) => socket.once('data', (bytes) => {
+      settle(bytes);
+      socket.destroy();
+      listener.close();
+    }));
+    listener.listen(0, '127.0.0.1', () => connectTls({ port: listener.address().port, host: '127.0.0.1' }).on('error', () => {}));
   });
 
 const post = (url, ca, body) =>
@@ -66,6 +80,46 @@ describe('TLS', { concurrency: 3 }, () => {
     const { server, ca } = await secured(t);
     await assert.rejects(fetch(server.url.replace('https', 'http')));
     assert.equal(await post(server.url, ca, { to: 'ana', message: 'm' }), 201);
+  });
+
+  test('200 handshakes of each kind that never end, in waves', async (t) => {
+    const { server, ca } = await secured(t, { TIDINGS_HANDSHAKE_SECONDS: '1' });
+    const client = connect(t, server.url, { auth: { user_id: 'ana' }, transports: ['websocket'], ca });
+    await client.ready();
+    const first = await hello();
+    const kinds = [
+      () => {},
+      (raw) => raw.write(first.subarray(0, 100)),
+      // The server answers, and nothing follows.
+      (raw) => raw.write(first),
+      (raw) => {
+        let at = 0;
+        const dripping = setInterval(() => raw.write(first.subarray(at, (at += 1))), 50);
+        raw.ended.then(() => clearInterval(dripping));
+      },
+    ];
+    const { pid } = server.ran.child;
+    const files = await open(pid);
+    const grown = [];
+    for (let wave = 0; wave < 3; wave += 1) {
+      const before = await resident(pid);
+      await forgetPeak(pid);
+      const begun = [];
+      await crowd(200 * kinds.length, 40, async (index) => {
+        const raw = (begun[index] = new Raw(server));
+        await raw.begun;
+        kinds[index % kinds.length](raw);
+      });
+      assert.equal(await post(server.url, ca, { to: 'ana', message: `${wave}` }), 201);
+      await client.count(wave + 1);
+      await Promise.all(begun.map((raw, index) => within(`the end of a handshake of kind ${index % kinds.length}`, raw.ended)));
+      await until('they are gone', async () => (await open(pid)) <= files + 4);
+      grown.push((await peak(pid)) - before);
+      assert.ok(grown[wave] <= 50 * MB, `wave ${wave + 1} took ${inMB(grown[wave])} MB`);
+    }
+    t.diagnostic(`grew by ${grown.map(inMB).join(', ')} MB`);
+    assert.deepEqual(client.messages, ['0', '1', '2']);
+    assert.doesNotMatch(server.log, /panick/i);
   });
 
   test('SIGHUP reads the certificate again; one that cannot be used leaves the one before', async (t) => {
