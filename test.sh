@@ -27,10 +27,11 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian packages by what they bring: only the missing ones are installed.
+# Debian packages by what they bring: only the missing ones are installed. Redis and the proxies are started by the tests themselves:
+# a service that their packages may have begun is not needed.
 system_tools() {
   local missing=() pair
-  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server; do
+  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server nginx:nginx caddy:caddy; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   python3 -c 'import ensurepip, venv, sqlite3' 2>/dev/null || missing+=(python3-venv)
@@ -40,7 +41,7 @@ system_tools() {
     as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   fi
   local tool
-  for tool in cargo node npm python3 curl; do
+  for tool in cargo node npm python3 curl nginx caddy; do
     command -v "$tool" >/dev/null || { echo "missing: $tool" >&2; return 1; }
   done
   cargo --version && node --version && python3 --version && "${CHROMIUM:-/usr/bin/chromium}" --version
@@ -63,6 +64,8 @@ python_environment() {
 export TIDINGS_BIN="$PWD/target/debug/tidings"
 export TIDINGS_ECHO_BIN="$PWD/target/debug/examples/echo"
 export PYTHONDONTWRITEBYTECODE=1
+# Debian keeps nginx where only root looks.
+export PATH="$PATH:/usr/sbin"
 export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
 
 step "tools of the system" system_tools

@@ -1,31 +1,18 @@
 // TLS by the server itself, with the certificate read again on SIGHUP.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { promisify } from 'node:util';
+import { certificate } from './rig/certificate.js';
 import { forgetPeak, inMB, MB, open, peak, resident } from './rig/memory.js';
 import { crowd, Raw } from './rig/raw.js';
 import { connect } from './rig/socket.js';
 import { runToEnd, Server, temporaryFolder } from './rig/server.js';
 import { until, within } from './rig/until.js';
-
-const openssl = promisify(execFile);
-
-/** A certificate of its own making for localhost, and its key. */
-async function certificate(folder, name) {
-  const [cert, key] = [join(folder, `${name}.pem`), join(folder, `${name}.key`)];
-  await openssl('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`,
-    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert,
-  ]);
-  return { cert, key };
-}
 
 async function secured(t, settings = {}) {
   const folder = await temporaryFolder(t);
