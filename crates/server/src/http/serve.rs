@@ -86,8 +86,10 @@ async fn speaks(stream: &TcpStream, patience: Duration, shutdown: &CancellationT
     // Not `readable()`, which may say so too early.
     let mut first = [0];
     tokio::select! {
-        () = shutdown.cancelled() => false,
+        // A request that has come is in flight, and is served.
+        biased;
         peeked = tokio::time::timeout(patience, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+        () = shutdown.cancelled() => false,
     }
 }
 
