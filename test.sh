@@ -27,8 +27,8 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian packages by what they bring: only the missing ones are installed. Redis and the proxies are started by the tests themselves:
-# a service that their packages may have begun is not needed.
+# Debian packages by what they bring: only the missing ones are installed. Redis and the proxies are started by the tests
+# themselves: a service that their packages may have begun is not needed.
 system_tools() {
   local missing=() pair
   for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server nginx:nginx caddy:caddy; do
