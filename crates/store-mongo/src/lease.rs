@@ -1,7 +1,7 @@
 //! The only node at a single server.
 //!
 //! Without transactions two nodes are not safe together, so the first holds a lease, and renews it; another one is refused.
-//! Who ended without giving it back holds it for [`TERM`] more. A node whose lease may have run out, because it stood still
+//! Who ended without giving it back holds it for its term more. A node whose lease may have run out, because it stood still
 //! or could not reach the server, writes nothing until it has it again.
 
 use crate::documents::META;
@@ -18,12 +18,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a lease holds when it is not renewed.
-pub(crate) const TERM: Duration = Duration::from_secs(6);
-
-/// How often it is renewed.
-const RENEWAL: Duration = Duration::from_secs(2);
-
 /// The document of [`META`] that says who holds it.
 const NODE: &str = "node";
 
@@ -31,6 +25,8 @@ const NODE: &str = "node";
 #[derive(Debug)]
 pub(crate) struct Lease {
     holder: ObjectId,
+    /// How long it holds when it is not renewed.
+    term: Duration,
     opened: Instant,
     /// Until when it holds, in milliseconds since `opened`.
     until: AtomicU64,
@@ -47,8 +43,8 @@ struct Held {
 pub(crate) struct Taken;
 
 impl Lease {
-    pub(crate) fn new() -> Self {
-        Self { holder: ObjectId::new(), opened: Instant::now(), until: AtomicU64::new(0) }
+    pub(crate) fn new(term: Duration) -> Self {
+        Self { holder: ObjectId::new(), term, opened: Instant::now(), until: AtomicU64::new(0) }
     }
 
     /// Whether it holds at this moment.
@@ -62,7 +58,7 @@ impl Lease {
 
     fn holds_from(&self, asked: Instant) {
         // A little less, since clocks do not run alike.
-        let until = asked.duration_since(self.opened) + TERM - TERM / 6;
+        let until = asked.duration_since(self.opened) + self.term - self.term / 6;
         self.until.store(until.as_millis() as u64, Ordering::Release);
     }
 }
@@ -73,7 +69,7 @@ impl Mongo {
         let seen = self.held().await?;
         if let Some(seen) = &seen {
             tracing::info!("another node holds this database; waiting whether it is alive");
-            sleep(TERM + TERM / 6).await;
+            sleep(self.lease.term + self.lease.term / 6).await;
             if self.held().await?.as_ref().is_some_and(|now| now != seen) {
                 return Ok(Err(Taken));
             }
@@ -127,8 +123,9 @@ impl Mongo {
 
 /// Renews the lease for as long as the store is open.
 pub(crate) async fn keep(mongo: Weak<Mongo>) {
+    let Some(renewal) = mongo.upgrade().map(|mongo| mongo.lease.term / 3) else { return };
     loop {
-        sleep(RENEWAL).await;
+        sleep(renewal).await;
         let Some(mongo): Option<Arc<Mongo>> = mongo.upgrade() else { return };
         match mongo.renew_lease().await {
             Ok(Ok(())) => {}

@@ -17,9 +17,6 @@ use tidings_domain::{Change, Clock, Timestamp, UserId};
 use tidings_store::{Observer, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How long a call is tried again before it is given up: longer than an election takes, shorter than its caller waits.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long a check of readiness waits.
 const READY: Duration = Duration::from_secs(1);
 
@@ -39,6 +36,7 @@ pub(crate) struct Mongo {
     pub confirmed: Confirmed,
     pub journal: Journal,
     pub lease: Lease,
+    pub patience: Duration,
     pub clock: Arc<dyn Clock>,
     pub observer: Arc<dyn Observer>,
     #[cfg(test)]
@@ -56,6 +54,10 @@ pub(crate) fn write_concern() -> WriteConcern {
 }
 
 impl Mongo {
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.patience)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -142,7 +144,7 @@ impl Mongo {
         &self,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, StoreError> {
-        let mut patience = Patience::new();
+        let mut patience = self.patience();
         loop {
             match patience.within(attempt()).await {
                 Ok(value) => return Ok(value),
@@ -181,8 +183,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn new() -> Self {
-        Self { until: Instant::now() + PATIENCE, pause: PAUSE }
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { until: Instant::now() + patience, pause: PAUSE }
     }
 
     /// One attempt, as long as there is time.

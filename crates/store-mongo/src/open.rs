@@ -27,10 +27,20 @@ const CONNECT: Duration = Duration::from_secs(5);
 const POOL: u32 = 64;
 
 /// How a store is opened.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Whether other nodes may be at the same database: it must then have transactions.
     pub is_cluster: bool,
+    /// How long a call is tried again before it is given up: longer than an election takes.
+    pub patience: Duration,
+    /// At a server without transactions: how long a node that shows no life keeps others out.
+    pub lease: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { is_cluster: false, patience: Duration::from_secs(10), lease: Duration::from_secs(6) }
+    }
 }
 
 /// Why a store was not opened; one sentence for the operator. None names a password.
@@ -110,7 +120,7 @@ pub(crate) async fn open(
     let client = Client::with_options(client).map_err(|error| unusable(error.into()))?;
     let admin = client.database("admin");
     let hello = admin.run_command(doc! { "hello": 1 });
-    let hello = Patience::new().within(async { Ok(hello.await?) }).await.map_err(unusable)?;
+    let hello = Patience::new(options.patience).within(async { Ok(hello.await?) }).await.map_err(unusable)?;
     let has_transactions =
         hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if options.is_cluster && !has_transactions {
@@ -129,7 +139,8 @@ pub(crate) async fn open(
         heads: Default::default(),
         confirmed: Default::default(),
         journal: Default::default(),
-        lease: Lease::new(),
+        lease: Lease::new(options.lease),
+        patience: options.patience,
         clock,
         observer,
         #[cfg(test)]

@@ -1,6 +1,6 @@
 use crate::draft::Draft;
 use crate::failure::Failure;
-use crate::mongo::{Mongo, Patience};
+use crate::mongo::Mongo;
 use crate::turns::Turn;
 use crate::tx::Tx;
 use crate::writes::Writes;
@@ -53,7 +53,7 @@ pub(crate) async fn perform<O: Operation>(
     operation: &O,
     _turn: &Turn,
 ) -> Result<O::Answer, StoreError> {
-    let mut patience = Patience::new();
+    let mut patience = mongo.patience();
     // Of which it is not known whether it was written.
     let mut uncertain: Option<Plan<O::Answer>> = None;
     loop {

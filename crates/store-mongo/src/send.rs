@@ -8,7 +8,7 @@ use crate::documents::{Head, INBOXES, Item};
 use crate::draft::Draft;
 use crate::expire::Expire;
 use crate::failure::Failure;
-use crate::mongo::{Mongo, Patience};
+use crate::mongo::Mongo;
 use crate::operation::perform;
 use crate::query::Query;
 use crate::schema::ID;
@@ -45,7 +45,7 @@ pub(crate) async fn send(mongo: &Mongo, group: Group) {
         });
         left[place].1.push(send);
     }
-    let mut patience = Patience::new();
+    let mut patience = mongo.patience();
     let mut is_uncertain = false;
     while !left.is_empty() {
         let failure = match patience.within(attempt(mongo, &turn, &mut left, &mut is_uncertain)).await {

@@ -124,10 +124,15 @@ impl Fixture {
 
     /// An id that was not used before; later ones sort later.
     pub fn new_id(&self) -> NotificationId {
+        Self::new_id_at(self.now(), self.made.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The id with that number, made at that moment.
+    pub fn new_id_at(at: Timestamp, number: u64) -> NotificationId {
         let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&self.now().as_millis().to_be_bytes()[2..]);
+        bytes[..6].copy_from_slice(&at.as_millis().to_be_bytes()[2..]);
         bytes[6] = 0x70;
-        bytes[8..].copy_from_slice(&(self.made.fetch_add(1, Ordering::SeqCst) | (0b10 << 62)).to_be_bytes());
+        bytes[8..].copy_from_slice(&(number | (0b10 << 62)).to_be_bytes());
         NotificationId::from_bytes(bytes)
     }
 
