@@ -103,7 +103,8 @@ async fn open_store(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Store>, StartError> {
     if let Some(uri) = &config.mongodb {
-        let options = tidings_store_mongo::Options { is_cluster: config.redis.is_some(), ..Default::default() };
+        let options =
+            tidings_store_mongo::Options { is_cluster: config.redis.is_some(), ..Default::default() };
         return Ok(Arc::new(MongoStore::open(uri.expose_secret(), options, clock, observer).await?));
     }
     let data_dir = config.data_dir.clone();

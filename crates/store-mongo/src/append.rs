@@ -49,7 +49,7 @@ impl Operation for Append {
                 Some(old) => {
                     more.delete(
                         IDEMPOTENCY,
-                        doc! { "q": { "_id": old.key, "created_at": old.created_at }, "limit": 1 },
+                        doc! { "q": { "_id": old.key, "created_at": old.created_at }, "limit": 1, "hint": ID },
                     );
                 }
                 None => {}

@@ -8,7 +8,7 @@ use crate::query::Query;
 use crate::schema::{ID, LOG};
 use crate::writes::Writes;
 use mongodb::bson::raw::cstr;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
 use std::sync::Arc;
@@ -108,12 +108,26 @@ impl Mongo {
         self.asked.lock().unwrap().push(_command());
     }
 
+    /// The same for the statements of a command.
+    pub(crate) fn note_statements(&self, _command: &RawDocument) {
+        #[cfg(test)]
+        {
+            let command = Document::try_from(_command).unwrap();
+            for (verb, list) in [("update", "updates"), ("delete", "deletes")] {
+                for statement in command.get_array(list).into_iter().flatten() {
+                    self.note(|| doc! { verb: command.get_str(verb).unwrap(), list: [statement.clone()] });
+                }
+            }
+        }
+    }
+
     /// Writes command by command, outside of any transaction. Returns whether a document was made that an update did not
     /// find.
     pub(crate) async fn run_all(&self, writes: Writes) -> Result<bool, Failure> {
         let concern = RawDocumentBuf::try_from(&doc! { "w": "majority", "j": true })?;
         let mut made = false;
         for mut command in writes.into_commands() {
+            self.note_statements(&command);
             command.append(cstr!("writeConcern"), concern.clone());
             let reply = self.db.run_raw_command(command).await?;
             check(&reply)?;

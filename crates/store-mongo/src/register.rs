@@ -55,6 +55,7 @@ pub(crate) async fn register(
             "q": { "_id": pid },
             "u": { "$set": { "user_id": user.as_str(), "device_id": device_id.as_str(), "at": now } },
             "upsert": true,
+            "hint": ID,
         },
     );
     if mongo.run_all(writes).await? {
@@ -120,7 +121,7 @@ async fn trim_connections(
         Query::new(REGISTRATIONS, OF_DEVICE, filter).sort(doc! { "at": -1 }).all(mongo).await?;
     let mut writes = Writes::default();
     for one in all.iter().filter(|one| one.pid != newest).skip(CONNECTIONS - 1) {
-        writes.delete(REGISTRATIONS, doc! { "q": { "_id": &one.pid }, "limit": 1 });
+        writes.delete(REGISTRATIONS, doc! { "q": { "_id": &one.pid }, "limit": 1, "hint": ID });
     }
     mongo.run_all(writes).await.map(drop)
 }

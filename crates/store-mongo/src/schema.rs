@@ -105,3 +105,10 @@ pub(crate) async fn create_indexes(db: &Database) -> Result<(), Failure> {
 pub(crate) fn hint(name: &str) -> mongodb::options::Hint {
     mongodb::options::Hint::Name(name.to_owned())
 }
+
+/// The indexes of a collection, by name.
+#[cfg(test)]
+pub(crate) fn names(collection: &str) -> Vec<String> {
+    let of_it = indexes().into_iter().filter(|index| index.collection == collection);
+    of_it.filter_map(|index| index.options.name).collect()
+}

@@ -160,7 +160,8 @@ impl Slice<'_> {
             self.swept.retired += retired;
         }
         let Some(last) = last else { return Ok(()) };
-        let done = doc! { "q": { "_id": RETIRED }, "u": { "$max": { "id": last } }, "upsert": true };
+        let done =
+            doc! { "q": { "_id": RETIRED }, "u": { "$max": { "id": last } }, "upsert": true, "hint": ID };
         self.update(META, done).await
     }
 
@@ -257,7 +258,7 @@ impl Slice<'_> {
         for one in old {
             // Who took its place meanwhile stays.
             let place = doc! { "_id": one.id, field: { "$lt": date(before) } };
-            self.delete(collection, doc! { "q": place, "limit": 1 }).await?;
+            self.delete(collection, doc! { "q": place, "limit": 1, "hint": ID }).await?;
         }
         Ok(())
     }

@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tidings_domain::{Change, Entry, Mark, MarkOp, MarkTarget, NotificationId, Revision, SystemClock, UserId};
+use tidings_domain::{
+    Change, Entry, Mark, MarkOp, MarkTarget, NotificationId, Revision, SystemClock, UserId,
+};
 use tidings_store::conformance::{Fixture, ManualClock, Recorder};
 use tidings_store::{Appended, Idempotency, Silent, Store, StoreError};
 use tidings_store_mongo::{MongoStore, OpenError, Options};
@@ -109,7 +111,8 @@ async fn three_nodes_number_one_inbox_without_holes() {
                     match (writer + step) % 6 {
                         0 => drop(it.store.append(vec![outgoing(0), outgoing(1)], None).await.unwrap()),
                         1 => {
-                            let mark = Mark { op: MarkOp::Read, target: MarkTarget::UpTo(u64::MAX), category: None };
+                            let mark =
+                                Mark { op: MarkOp::Read, target: MarkTarget::UpTo(u64::MAX), category: None };
                             it.store.mark(&user("ana"), mark).await.unwrap();
                         }
                         2 => {
@@ -133,7 +136,8 @@ async fn three_nodes_number_one_inbox_without_holes() {
     it.audit("ana").await;
     let head = it.head("ana").await;
     assert_eq!(device.cursor, head);
-    let mut revs: Vec<Revision> = nodes.iter().flat_map(|node| node.news.take()).map(|change: Change| change.rev).collect();
+    let mut revs: Vec<Revision> =
+        nodes.iter().flat_map(|node| node.news.take()).map(|change: Change| change.rev).collect();
     revs.sort_unstable();
     assert_eq!(revs, (1..=head).collect::<Vec<_>>(), "every number once, whichever node took it");
     let listed: HashSet<_> = it.everything("ana").await.into_iter().map(|one| one.id).collect();
@@ -261,7 +265,8 @@ async fn a_server_that_stands_still_makes_calls_fail_in_time() {
     let it = node(&uri).await;
     it.send("ana", "before").await;
     server.signal("STOP");
-    let call = tokio::time::timeout(Duration::from_secs(40), it.store.append(vec![it.outgoing("ana", "m")], None));
+    let call =
+        tokio::time::timeout(Duration::from_secs(40), it.store.append(vec![it.outgoing("ana", "m")], None));
     let answer = call.await.expect("no call waits without bound");
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     assert!(it.store.ready().await.is_err());
@@ -314,7 +319,11 @@ async fn on_a_single_server_what_was_begun_is_finished_by_the_next_start() {
             one
         });
         again.store.append(retried.collect(), Some(key("k".to_owned()))).await.unwrap();
-        assert_eq!((again.counts("ana").await.total, again.counts("bo").await.total), (4, 2), "once, whatever came");
+        assert_eq!(
+            (again.counts("ana").await.total, again.counts("bo").await.total),
+            (4, 2),
+            "once, whatever came"
+        );
         again.store.close().await;
     }
 }
@@ -337,8 +346,12 @@ async fn at_a_single_server_there_is_one_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_opened_is_one_sentence_without_the_password() {
-    let open = |uri: &'static str| MongoStore::open(uri, Options::default(), Arc::new(SystemClock), Arc::new(Silent));
-    for uri in ["mongodb://ana:hunter2@127.0.0.1:1/x?serverSelectionTimeoutMS=200", "mongodb://ana:hunter2@h:port/x"] {
+    let open = |uri: &'static str| {
+        MongoStore::open(uri, Options::default(), Arc::new(SystemClock), Arc::new(Silent))
+    };
+    for uri in
+        ["mongodb://ana:hunter2@127.0.0.1:1/x?serverSelectionTimeoutMS=200", "mongodb://ana:hunter2@h:port/x"]
+    {
         let refused = open(uri).await.err().unwrap().to_string();
         assert!(!refused.contains("hunter2") && !refused.contains('\n'), "{refused}");
     }

@@ -52,7 +52,8 @@ impl Cutter {
 async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length).await.ok()?;
-    let size = usize::try_from(u32::from_le_bytes(length)).ok().filter(|size| (16..64 << 20).contains(size))?;
+    let size =
+        usize::try_from(u32::from_le_bytes(length)).ok().filter(|size| (16..64 << 20).contains(size))?;
     let mut bytes = length.to_vec();
     bytes.resize(size, 0);
     from.read_exact(&mut bytes[4..]).await.ok()?;

@@ -1,7 +1,8 @@
 //! A server that speaks MongoDB's protocol, for the tests of one process.
 //!
-//! `TIDINGS_TEST_MONGODB_URI` points them at any replica set. Else they start SecantusDB, which `test.sh` installs, once a
-//! process, in a folder that goes with it. There is no third way: without a server the tests fail.
+//! `TIDINGS_TEST_MONGODB_URI` points them at any replica set, `TIDINGS_TEST_MONGODB_SINGLE_URI` at any single server. Else
+//! they start SecantusDB, which `test.sh` installs, in a folder that goes with it. There is no third way: without a server
+//! the tests fail.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, dead_code)]
 
@@ -106,21 +107,37 @@ fn launch(port: u16, dir: &Path, extra: &[String]) -> (Child, u32) {
     (guard, pid.trim().parse().unwrap())
 }
 
-/// Where the tests of this process store, in a database of that name.
+/// Where the tests of this process store, in a database of that name: on a replica set.
 pub fn uri(database: &str) -> String {
-    static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| match std::env::var("TIDINGS_TEST_MONGODB_URI") {
-        Ok(uri) => Err(uri),
-        Err(_) => Ok(Server::start(&[])),
-    });
-    match server {
-        Ok(server) => server.uri(database),
-        Err(uri) => {
-            let (hosts, options) = uri.split_once('?').unwrap_or((uri, ""));
-            let (scheme, rest) =
-                hosts.split_once("://").expect("TIDINGS_TEST_MONGODB_URI begins with mongodb://");
-            let hosts = rest.split('/').next().unwrap_or(rest);
-            format!("{scheme}://{hosts}/{database}?{options}")
+    static SERVER: OnceLock<Place> = OnceLock::new();
+    SERVER.get_or_init(|| Place::find("TIDINGS_TEST_MONGODB_URI", &[])).uri(database)
+}
+
+/// The same on a single server, which has no transactions.
+pub fn single_uri(database: &str) -> String {
+    static SERVER: OnceLock<Place> = OnceLock::new();
+    SERVER.get_or_init(|| Place::find("TIDINGS_TEST_MONGODB_SINGLE_URI", &["--standalone"])).uri(database)
+}
+
+enum Place {
+    Given(String),
+    Ours(Server),
+}
+
+impl Place {
+    fn find(variable: &str, extra: &[&str]) -> Self {
+        std::env::var(variable).map_or_else(|_| Self::Ours(Server::start(extra)), Self::Given)
+    }
+
+    fn uri(&self, database: &str) -> String {
+        match self {
+            Self::Ours(server) => server.uri(database),
+            Self::Given(uri) => {
+                let (place, options) = uri.split_once('?').unwrap_or((uri, ""));
+                let (scheme, rest) = place.split_once("://").expect("a URI begins with mongodb://");
+                let hosts = rest.split('/').next().unwrap_or(rest);
+                format!("{scheme}://{hosts}/{database}?{options}")
+            }
         }
     }
 }

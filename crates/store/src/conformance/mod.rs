@@ -30,7 +30,7 @@ pub mod recall;
 pub mod retention;
 pub mod transfer;
 
-pub use fixture::{Factory, Fixture, ManualClock, Recorder};
+pub use fixture::{DAY, Factory, Fixture, ManualClock, RETENTION, Recorder, user};
 pub use transfer::Movable;
 
 /// Expands to one `#[tokio::test]` a behaviour. `$factory` is an expression that makes a fresh
