@@ -15,13 +15,17 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidings_domain::{DeviceId, Revision, UserId};
 use tidings_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
-/// How many are written together.
-const GROUP: usize = 256;
+/// How many are written together, at least and at most: more where a group is quickly written, fewer where it takes long.
+const SMALLEST: usize = 8;
+const LARGEST: usize = 256;
+const LONG: Duration = Duration::from_millis(200);
 
 /// How many wait at most.
 const WAITING: usize = 16_384;
@@ -29,7 +33,7 @@ const WAITING: usize = 16_384;
 /// How many inboxes are looked up at once.
 const LOOKUPS: usize = 16;
 
-/// Past this many devices what is known of them is learned afresh; one costs about 250 bytes.
+/// Past this many users what is known of their devices is learned afresh; one costs about 500 bytes.
 const KNOWN: usize = 50_000;
 
 /// One acknowledgement, and who waits for its answer.
@@ -103,9 +107,14 @@ pub(crate) struct Queue {
 pub(crate) fn start(mongo: Arc<Mongo>) -> Queue {
     let (sender, mut waiting) = mpsc::channel(WAITING);
     let worker = tokio::spawn(async move {
-        let mut group = Vec::new();
-        while waiting.recv_many(&mut group, GROUP).await > 0 {
+        let (mut group, mut size) = (Vec::new(), SMALLEST);
+        while waiting.recv_many(&mut group, size).await > 0 {
+            let began = Instant::now();
             acknowledge(&mongo, std::mem::take(&mut group)).await;
+            let took = began.elapsed();
+            size = if took < LONG { size * 2 } else { size / 2 }.clamp(SMALLEST, LARGEST);
+            // Who waits for news comes before who confirms it: half of the time is left to the others.
+            sleep(took.min(LONG)).await;
         }
     });
     Queue { sender: Mutex::new(Some(sender)), worker: Mutex::new(Some(worker)) }
@@ -216,7 +225,7 @@ async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<(Revision, Option<K
     }
     let (progress, cursor) = standing(mongo, &one.user, one.device.as_ref()).await?;
     let mut all = mongo.confirmed.lock();
-    if all.values().map(|known| known.devices.len() + 1).sum::<usize>() > KNOWN && all.len() > 1 {
+    if all.len() >= KNOWN {
         all.clear();
     }
     let known = all.entry(one.user.clone()).or_default();

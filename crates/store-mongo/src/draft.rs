@@ -252,10 +252,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Something that this draft writes, and nobody else ever does: by it one sees whether it was written.
-    pub(crate) fn witness(&self) -> Option<Bson> {
-        let step = self.steps.last().map(|step| Bson::from(step.id));
-        step.or_else(|| self.items.last().map(|item| Bson::from(item.id)))
+    /// A document that this draft writes, its key with it: by it one sees whether it was written.
+    pub(crate) fn witness(&self) -> Option<Document> {
+        let step = self.steps.last().map(|step| (Bson::from(step.id), step.key));
+        let (id, key) = step.or_else(|| self.items.last().map(|item| (Bson::from(item.id), item.key)))?;
+        Some(doc! { "_id": id, "user_id": self.user_id.as_str(), "key": key })
     }
 
     /// What devices must learn, in order; what was taken before is not among it.

@@ -114,7 +114,7 @@ impl MongoStore {
     async fn perform<O: Operation>(&self, operation: O) -> Result<O::Answer, StoreError> {
         let (mongo, turns) = (self.mongo.clone(), self.turns.clone());
         let done = tokio::spawn(async move {
-            let turn = turns.alone(operation.users()).await?;
+            let turn = turns.alone(operation.users(), mongo.patience).await?;
             perform(&mongo, &operation, &turn).await
         });
         done.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a write was given up".to_owned())))
@@ -163,7 +163,7 @@ impl Store for MongoStore {
             Some(one) if outgoing.is_empty() => {
                 let (answer, answered) = oneshot::channel();
                 self.turns.send(Waiting { outgoing: one, answer })?;
-                Ok(Appended::Stored(vec![send::answer(answered).await?]))
+                Ok(Appended::Stored(vec![self.mongo.answer(answered).await?]))
             }
             last => {
                 outgoing.extend(last);
@@ -201,7 +201,7 @@ impl Store for MongoStore {
         let (answer, answered) = oneshot::channel();
         let (user, device) = (user.clone(), device.cloned());
         self.acks.push(Acknowledge { user, device, after, up_to, answer })?;
-        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".to_owned())))
+        self.mongo.answer(answered).await
     }
 
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError> {

@@ -115,8 +115,7 @@ pub(crate) async fn live_one(
     draft: &Draft,
     id: NotificationId,
 ) -> Result<Option<Item>, Failure> {
-    let filter =
-        doc! { "_id": crate::documents::uuid(id), "user_id": draft.user_id.as_str(), "deleted_at": null };
+    let filter = doc! { "_id": crate::documents::uuid(id), "user_id": draft.user_id.as_str(), "rev": { "$gt": 0 }, "deleted_at": null };
     let found: Option<Item> = tx.one(Query::new(INBOXES, ID, filter)).await?;
     let deleted: HashSet<i64> = draft.deleted().collect();
     Ok(found.filter(|item| !deleted.contains(&item.key)))

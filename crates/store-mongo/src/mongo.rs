@@ -8,13 +8,14 @@ use crate::query::Query;
 use crate::schema::{ID, LOG};
 use crate::writes::Writes;
 use mongodb::bson::raw::cstr;
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
 use std::sync::Arc;
 use std::time::Duration;
 use tidings_domain::{Change, Clock, Timestamp, UserId};
 use tidings_store::{Observer, StoreError};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a check of readiness waits.
@@ -95,10 +96,9 @@ impl Mongo {
         }
     }
 
-    /// Whether that document was written.
-    pub(crate) async fn is_written(&self, user: &UserId, witness: Bson) -> Result<bool, Failure> {
-        let filter = doc! { "_id": witness, "user_id": user.as_str() };
-        let query = Query::new(INBOXES, ID, filter).fields(doc! { "_id": 1 });
+    /// Whether that document is there.
+    pub(crate) async fn is_written(&self, witness: Document) -> Result<bool, Failure> {
+        let query = Query::new(INBOXES, ID, witness).fields(doc! { "_id": 1 });
         Ok(query.one::<Document>(self).await?.is_some())
     }
 
@@ -164,6 +164,18 @@ impl Mongo {
                 Ok(value) => return Ok(value),
                 Err(failure) => patience.pause(failure).await?,
             }
+        }
+    }
+
+    /// Waits for an answer of those who write in groups, as long as a caller may have to wait.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let unavailable = |text: &str| Err(StoreError::Unavailable(text.to_owned()));
+        match timeout(self.patience, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| unavailable("the store is closed")),
+            Err(_) => unavailable("MongoDB did not answer in time"),
         }
     }
 

@@ -9,7 +9,7 @@ use tidings_domain::{Notification, NotificationId, UserId};
 
 /// One notification; `None` when unknown, deleted or expired. An id names no inbox, so every shard is asked.
 pub(crate) async fn notification(mongo: &Mongo, id: NotificationId) -> Result<Option<Notification>, Failure> {
-    let filter = doc! { "_id": uuid(id), "deleted_at": null };
+    let filter = doc! { "_id": uuid(id), "rev": { "$gt": 0 }, "deleted_at": null };
     let found: Option<Item> = Query::new(INBOXES, ID, filter).one(mongo).await?;
     let now = mongo.now();
     match found.filter(|item| item.expires_at.is_none_or(|at| time(at) > now)) {
@@ -28,6 +28,7 @@ struct Owned {
 
 /// In whose inbox a notification lies.
 pub(crate) async fn owner(mongo: &Mongo, id: NotificationId) -> Result<Option<UserId>, Failure> {
-    let query = Query::new(INBOXES, ID, doc! { "_id": uuid(id) }).fields(doc! { "user_id": 1 });
+    let query =
+        Query::new(INBOXES, ID, doc! { "_id": uuid(id), "rev": { "$gt": 0 } }).fields(doc! { "user_id": 1 });
     query.one::<Owned>(mongo).await?.map(|owned| user(&owned.user_id)).transpose()
 }

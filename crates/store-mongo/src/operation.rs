@@ -54,8 +54,8 @@ pub(crate) async fn perform<O: Operation>(
     _turn: &Turn,
 ) -> Result<O::Answer, StoreError> {
     let mut patience = mongo.patience();
-    // Of which it is not known whether it was written.
-    let mut uncertain: Option<Plan<O::Answer>> = None;
+    // Of which it is not known whether they were written.
+    let mut uncertain: Vec<Plan<O::Answer>> = Vec::new();
     loop {
         let failure = match patience.within(attempt(mongo, operation, &mut uncertain)).await {
             Ok(answer) => return Ok(answer),
@@ -69,17 +69,13 @@ pub(crate) async fn perform<O: Operation>(
 async fn attempt<O: Operation>(
     mongo: &Mongo,
     operation: &O,
-    uncertain: &mut Option<Plan<O::Answer>>,
+    uncertain: &mut Vec<Plan<O::Answer>>,
 ) -> Result<O::Answer, Failure> {
     mongo.recover().await?;
-    if let Some(plan) = uncertain {
-        let witness = plan.drafts.iter().find_map(|draft| Some((&draft.user_id, draft.witness()?)));
-        let written = match witness {
-            Some((user, witness)) => mongo.is_written(user, witness).await?,
-            None => false,
-        };
-        if let Some(plan) = uncertain.take().filter(|_| written) {
-            return Ok(done(mongo, plan));
+    for index in 0..uncertain.len() {
+        let Some(witness) = uncertain[index].drafts.iter().find_map(Draft::witness) else { continue };
+        if mongo.is_written(witness).await? {
+            return Ok(done(mongo, uncertain.swap_remove(index)));
         }
     }
     let mut tx = Tx::begin(mongo).await?;
@@ -100,7 +96,7 @@ async fn attempt<O: Operation>(
         Ok(()) => Ok(done(mongo, plan)),
         Err(failure) => {
             if matches!(failure, Failure::Passing(_)) {
-                *uncertain = Some(plan);
+                uncertain.push(plan);
             }
             Err(failure)
         }

@@ -19,7 +19,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::InsertManyOptions;
 use std::collections::{HashMap, HashSet};
 use tidings_domain::{NotificationId, Timestamp, UserId};
-use tidings_store::{Outgoing, Receipt, StoreError};
+use tidings_store::{Outgoing, Receipt};
 
 /// How many inboxes are looked up at once.
 const LOOKUPS: usize = 16;
@@ -37,7 +37,8 @@ pub(crate) async fn send(mongo: &Mongo, group: Group) {
     let Group { turn, sends } = group;
     let mut left: Vec<Run> = Vec::new();
     let mut places: HashMap<UserId, usize> = HashMap::new();
-    for send in sends {
+    // Who does not wait any more is told nothing, and may try again.
+    for send in sends.into_iter().filter(|send| !send.answer.is_closed()) {
         let user = send.outgoing.user_id.clone();
         let place = *places.entry(user.clone()).or_insert_with(|| {
             left.push((user, Vec::new()));
@@ -74,7 +75,6 @@ async fn attempt(
     mongo.recover().await?;
     if *is_uncertain {
         settle_written(mongo, left).await?;
-        *is_uncertain = false;
     }
     let now = mongo.now();
     let lookups: Vec<_> = left.iter().map(|(user, _)| head_of(mongo, turn, user.clone(), now)).collect();
@@ -218,11 +218,4 @@ async fn settle_written(mongo: &Mongo, left: &mut Vec<Run>) -> Result<(), Failur
     }
     left.retain(|(_, sends)| !sends.is_empty());
     Ok(())
-}
-
-/// Waits for the answer to a send.
-pub(crate) async fn answer(
-    answer: tokio::sync::oneshot::Receiver<Result<Receipt, StoreError>>,
-) -> Result<Receipt, StoreError> {
-    answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".to_owned())))
 }

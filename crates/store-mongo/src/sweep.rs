@@ -72,7 +72,9 @@ struct Old {
     #[serde(rename = "_id")]
     id: Uuid,
     user_id: String,
-    created_at: DateTime,
+    /// Absent: of a tombstone that was removed, but is the newest of its inbox.
+    #[serde(default)]
+    created_at: Option<DateTime>,
     #[serde(default)]
     deleted_at: Option<DateTime>,
 }
@@ -107,7 +109,7 @@ impl Slice<'_> {
     }
 
     async fn perform<O: Operation>(&self, operation: &O) -> Result<O::Answer, StoreError> {
-        let turn = self.turns.alone(operation.users()).await?;
+        let turn = self.turns.alone(operation.users(), self.mongo.patience).await?;
         perform(self.mongo, operation, &turn).await
     }
 
@@ -146,10 +148,10 @@ impl Slice<'_> {
         let old: Vec<Old> = self.all(query).await?;
         let mut inboxes: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
         let mut last = None;
-        for one in old.into_iter().take_while(|one| one.created_at < date(self.cutoff)) {
+        for one in old.into_iter().take_while(|one| one.created_at.is_none_or(|at| at < date(self.cutoff))) {
             last = Some(one.id);
             self.room -= 1;
-            if one.deleted_at.is_none() {
+            if one.created_at.is_some() && one.deleted_at.is_none() {
                 inboxes.entry(one.user_id).or_default().push(one.id);
             }
         }

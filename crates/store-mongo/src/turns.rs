@@ -6,12 +6,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidings_domain::UserId;
 use tidings_store::{Outgoing, Receipt, StoreError};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 /// How many writers wait at most.
-const WAITING: usize = 16_384;
+const WAITING: usize = 4_096;
 
 /// How many groups of sends are under way at once: one is thought out while another waits for the disks.
 const GROUPS: usize = 2;
@@ -81,13 +83,20 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody else writes to these inboxes.
-    pub(crate) async fn alone(self: &Arc<Self>, mut users: Vec<UserId>) -> Result<Turn, StoreError> {
+    /// Waits until nobody else writes to these inboxes, so long at most.
+    pub(crate) async fn alone(
+        self: &Arc<Self>,
+        mut users: Vec<UserId>,
+        wait: Duration,
+    ) -> Result<Turn, StoreError> {
         users.sort_unstable();
         users.dedup();
         let (grant, granted) = oneshot::channel();
         self.enter(users, Writer::Alone(grant))?;
-        granted.await.map_err(|_| closed())
+        match timeout(wait, granted).await {
+            Ok(turn) => turn.map_err(|_| closed()),
+            Err(_) => Err(StoreError::Unavailable("others write to the same inbox all the time".to_owned())),
+        }
     }
 
     /// Waits until [`Self::group`] may have something.
@@ -267,6 +276,8 @@ mod tests {
     use std::sync::Arc;
     use tidings_domain::{Content, NotificationId};
 
+    const WAIT: Duration = Duration::from_secs(60);
+
     fn user(name: &str) -> UserId {
         UserId::new(name).unwrap()
     }
@@ -307,8 +318,10 @@ mod tests {
         let turns = Arc::new(Turns::default());
         send(&turns, "a");
         let group = turns.group().unwrap();
-        let (mut first, mut second) =
-            (Box::pin(turns.alone(vec![user("b"), user("a")])), Box::pin(turns.alone(vec![user("a")])));
+        let (mut first, mut second) = (
+            Box::pin(turns.alone(vec![user("b"), user("a")], WAIT)),
+            Box::pin(turns.alone(vec![user("a")], WAIT)),
+        );
         assert!(futures_util::poll!(&mut first).is_pending());
         send(&turns, "b");
         assert!(futures_util::poll!(&mut second).is_pending());
@@ -325,11 +338,11 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_wait_any_more_holds_up_nobody() {
         let turns = Arc::new(Turns::default());
-        let turn = turns.alone(vec![user("a")]).await.unwrap();
-        let mut gone = Box::pin(turns.alone(vec![user("a")]));
+        let turn = turns.alone(vec![user("a")], WAIT).await.unwrap();
+        let mut gone = Box::pin(turns.alone(vec![user("a")], WAIT));
         assert!(futures_util::poll!(&mut gone).is_pending());
         drop(gone);
-        let mut next = Box::pin(turns.alone(vec![user("a")]));
+        let mut next = Box::pin(turns.alone(vec![user("a")], WAIT));
         assert!(futures_util::poll!(&mut next).is_pending());
         drop(turn);
         next.await.unwrap();
@@ -339,10 +352,10 @@ mod tests {
     #[tokio::test]
     async fn closing_waits_for_those_who_write() {
         let turns = Arc::new(Turns::default());
-        let turn = turns.alone(vec![user("a")]).await.unwrap();
+        let turn = turns.alone(vec![user("a")], WAIT).await.unwrap();
         let mut closing = Box::pin(turns.close());
         assert!(futures_util::poll!(&mut closing).is_pending());
-        assert!(turns.alone(vec![user("b")]).await.is_err());
+        assert!(turns.alone(vec![user("b")], WAIT).await.is_err());
         drop(turn);
         closing.await;
     }
