@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::mongo::Mongo;
 use crate::query::Query;
 use crate::register::{DEVICES, trim_devices};
-use crate::schema::{CHANGED, LOG};
+use crate::schema::LOG;
 use crate::writes::Writes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
@@ -268,16 +268,15 @@ async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(
     let mut writes = Writes::unordered();
     for (user, change) in inboxes {
         for (above, up_to) in &change.stretches {
+            // Whatever lies there, and what was delivered before keeps its time: the filter says no more than the index
+            // does. That a tombstone gets a time as well is seen by nobody.
+            let first = doc! { "$ifNull": ["$delivered_at", now] };
             writes.update(
                 INBOXES,
                 doc! {
-                    "q": {
-                        "user_id": user.as_str(), "rev": { "$gt": bound(*above), "$lte": bound(*up_to) },
-                        "delivered_at": null, "deleted_at": null,
-                    },
-                    "u": { "$set": { "delivered_at": now } },
+                    "q": { "user_id": user.as_str(), "rev": { "$gt": bound(*above), "$lte": bound(*up_to) } },
+                    "u": [{ "$set": { "delivered_at": first } }],
                     "multi": true,
-                    "hint": CHANGED,
                 },
             );
         }
@@ -302,8 +301,7 @@ async fn remember(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<
                 doc! {
                     "q": { "user_id": user.as_str(), "key": PROGRESS },
                     "u": { "$max": grows },
-                    "upsert": true,
-                    "hint": LOG,
+                    "upsert": true
                 },
             );
         }
@@ -317,8 +315,7 @@ async fn remember(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<
                         "$set": { "last_seen_at": now },
                         "$setOnInsert": { "device_id": device.as_str(), "transport": "http" },
                     },
-                    "upsert": true,
-                    "hint": LOG,
+                    "upsert": true
                 },
             );
         }

@@ -49,7 +49,9 @@ impl Operation for Append {
                 Some(old) => {
                     more.delete(
                         IDEMPOTENCY,
-                        doc! { "q": { "_id": old.key, "created_at": old.created_at }, "limit": 1, "hint": ID },
+                        ID.for_statement(
+                            doc! { "q": { "_id": old.key, "created_at": old.created_at }, "limit": 1 },
+                        ),
                     );
                 }
                 None => {}

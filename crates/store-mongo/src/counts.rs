@@ -1,9 +1,10 @@
 use crate::documents::{Head, INBOXES, date};
 use crate::failure::Failure;
 use crate::mongo::Mongo;
-use crate::schema::{BEGINNING, EXPIRING, LOG};
+use crate::schema::{BEGINNING, EXPIRING, Index, LOG};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
+use mongodb::options::Hint;
 use serde::Deserialize;
 use tidings_domain::{Counts, Timestamp, UserId};
 
@@ -48,8 +49,10 @@ struct Counted {
     unseen: i64,
 }
 
-async fn count(mongo: &Mongo, filter: Document, index: &'static str) -> Result<Counts, Failure> {
-    mongo.note(|| doc! { "find": INBOXES, "filter": filter.clone(), "hint": index });
+async fn count(mongo: &Mongo, filter: Document, index: Index) -> Result<Counts, Failure> {
+    mongo.note(
+        || doc! { "find": INBOXES, "filter": filter.clone(), "hint": index.name(), "index": index.name() },
+    );
     let absent = |field: &str| doc! { "$sum": { "$cond": [{ "$ifNull": [field, false] }, 0_i64, 1_i64] } };
     let pipeline = vec![
         doc! { "$match": filter },
@@ -61,7 +64,7 @@ async fn count(mongo: &Mongo, filter: Document, index: &'static str) -> Result<C
         .db
         .collection::<Document>(INBOXES)
         .aggregate(pipeline)
-        .hint(crate::schema::hint(index))
+        .hint(Hint::Name(index.name().to_owned()))
         .with_type::<Counted>()
         .await?
         .try_next()

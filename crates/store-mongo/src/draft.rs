@@ -211,8 +211,7 @@ impl Draft {
             self.statements.push(doc! {
                 "q": { "user_id": self.user_id.as_str(), "key": { "$in": keys } },
                 "u": change.clone(),
-                "multi": true,
-                "hint": crate::schema::LOG,
+                "multi": true
             });
         }
     }

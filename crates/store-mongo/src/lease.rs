@@ -82,7 +82,7 @@ impl Mongo {
         };
         let mut writes = Writes::default();
         let next = doc! { "$set": { "holder": self.lease.holder, "renewals": 0_i64 } };
-        writes.update(META, doc! { "q": place, "u": next, "upsert": seen.is_none(), "hint": ID });
+        writes.update(META, doc! { "q": place, "u": next, "upsert": seen.is_none() });
         match self.run_all(writes).await {
             Ok(_) => {}
             Err(Failure::Conflict) => return Ok(Err(Taken)),

@@ -201,10 +201,7 @@ async fn epoch(mongo: &Mongo) -> Result<Epoch, Failure> {
 /// Of several nodes that start at once, one sets it.
 async fn set_once(mongo: &Mongo, id: &str, fields: Document) -> Result<(), Failure> {
     let mut writes = Writes::default();
-    writes.update(
-        META,
-        doc! { "q": { "_id": id }, "u": { "$setOnInsert": fields }, "upsert": true, "hint": ID },
-    );
+    writes.update(META, doc! { "q": { "_id": id }, "u": { "$setOnInsert": fields }, "upsert": true });
     match mongo.run_all(writes).await {
         Ok(_) | Err(Failure::Conflict) => Ok(()),
         Err(failure) => Err(failure),

@@ -1,17 +1,17 @@
 use crate::failure::Failure;
 use crate::mongo::Mongo;
-use crate::schema::hint;
+use crate::schema::Index;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
-use mongodb::options::FindOptions;
+use mongodb::options::{FindOptions, Hint};
 use serde::de::DeserializeOwned;
 
 /// What is read of a collection. Every query names the index that it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     collection: &'static str,
-    index: &'static str,
+    index: Index,
     filter: Document,
     options: FindOptions,
 }
@@ -21,9 +21,16 @@ pub(crate) trait Found: DeserializeOwned + Send + Sync + Unpin {}
 impl<T: DeserializeOwned + Send + Sync + Unpin> Found for T {}
 
 impl Query {
-    pub(crate) fn new(collection: &'static str, index: &'static str, filter: Document) -> Self {
-        let options = FindOptions::builder().hint(hint(index)).build();
+    pub(crate) fn new(collection: &'static str, index: Index, filter: Document) -> Self {
+        let hint = index.hint(&filter).map(|name| Hint::Name(name.to_owned()));
+        let options = FindOptions::builder().hint(hint).build();
         Self { collection, index, filter, options }
+    }
+
+    /// Names the index as a hint in any case: this is a walk along it.
+    pub(crate) fn along_the_index(mut self) -> Self {
+        self.options.hint = Some(Hint::Name(self.index.name().to_owned()));
+        self
     }
 
     /// Only these fields.
@@ -79,16 +86,16 @@ impl Query {
     pub(crate) async fn count(self, mongo: &Mongo, cap: u64) -> Result<u64, Failure> {
         mongo.note(|| self.command());
         let collection = mongo.db.collection::<Document>(self.collection);
-        Ok(collection
-            .count_documents(self.filter)
-            .limit(cap.clamp(1, i64::MAX as u64))
-            .hint(hint(self.index))
-            .await?)
+        Ok(collection.count_documents(self.filter).limit(cap.clamp(1, i64::MAX as u64)).await?)
     }
 
     /// As a command of MongoDB.
     fn command(&self) -> Document {
-        let mut command = doc! { "find": self.collection, "filter": self.filter.clone(), "hint": self.index };
+        let mut command =
+            doc! { "find": self.collection, "filter": self.filter.clone(), "index": self.index.name() };
+        if let Some(Hint::Name(hint)) = &self.options.hint {
+            command.insert("hint", hint);
+        }
         if let Some(sort) = &self.options.sort {
             command.insert("sort", sort.clone());
         }

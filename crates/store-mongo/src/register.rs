@@ -40,8 +40,7 @@ pub(crate) async fn register(
                 "$set": { "last_seen_at": now, "transport": *transport },
                 "$setOnInsert": { "device_id": device_id.as_str(), "cursor": bound((*start).min(head)) },
             },
-            "upsert": true,
-            "hint": LOG,
+            "upsert": true
         },
     );
     if mongo.run_all(writes).await? {
@@ -54,8 +53,7 @@ pub(crate) async fn register(
         doc! {
             "q": { "_id": pid },
             "u": { "$set": { "user_id": user.as_str(), "device_id": device_id.as_str(), "at": now } },
-            "upsert": true,
-            "hint": ID,
+            "upsert": true
         },
     );
     if mongo.run_all(writes).await? {
@@ -93,14 +91,8 @@ pub(crate) fn devices_of(user: &UserId) -> mongodb::bson::Document {
 /// A device is no longer known, nor are its connections.
 pub(crate) async fn forget(mongo: &Mongo, user: &str, device: &str) -> Result<(), Failure> {
     let mut writes = Writes::default();
-    writes.delete(
-        REGISTRATIONS,
-        doc! { "q": { "user_id": user, "device_id": device }, "limit": 0, "hint": OF_DEVICE },
-    );
-    writes.delete(
-        INBOXES,
-        doc! { "q": { "user_id": user, "key": device_key(device) }, "limit": 1, "hint": LOG },
-    );
+    writes.delete(REGISTRATIONS, doc! { "q": { "user_id": user, "device_id": device }, "limit": 0 });
+    writes.delete(INBOXES, doc! { "q": { "user_id": user, "key": device_key(device) }, "limit": 1 });
     mongo.run_all(writes).await.map(drop)
 }
 
@@ -121,7 +113,7 @@ async fn trim_connections(
         Query::new(REGISTRATIONS, OF_DEVICE, filter).sort(doc! { "at": -1 }).all(mongo).await?;
     let mut writes = Writes::default();
     for one in all.iter().filter(|one| one.pid != newest).skip(CONNECTIONS - 1) {
-        writes.delete(REGISTRATIONS, doc! { "q": { "_id": &one.pid }, "limit": 1, "hint": ID });
+        writes.delete(REGISTRATIONS, doc! { "q": { "_id": &one.pid }, "limit": 1 });
     }
     mongo.run_all(writes).await.map(drop)
 }

@@ -13,7 +13,7 @@ pub(crate) async fn revoke(mongo: &Mongo, user: &UserId, at: Timestamp) -> Resul
     let mut writes = Writes::default();
     writes.update(
         REVOCATIONS,
-        doc! { "q": { "_id": user.as_str() }, "u": { "$max": { "at": date(at) } }, "upsert": true, "hint": ID },
+        doc! { "q": { "_id": user.as_str() }, "u": { "$max": { "at": date(at) } }, "upsert": true },
     );
     mongo.run_all(writes).await.map(drop)
 }

@@ -1,5 +1,6 @@
-//! The collections' indexes. They are made at the start, and every query names the one that it needs: a missing one is
-//! then an error, not a slow query.
+//! The collections' indexes. They are made at the start, and every query names the one that it needs. Where a filter says
+//! more than the index does, a planner would have a choice, so there the name is given as a hint: a missing index is then an
+//! error, not a slow query. A test lets the server explain every query.
 
 use crate::documents::{IDEMPOTENCY, INBOXES, META, REGISTRATIONS, REVOCATIONS};
 use crate::failure::Failure;
@@ -7,44 +8,75 @@ use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Database, IndexModel};
 
+/// An index, and the fields that it is of, in order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Index {
+    name: &'static str,
+    fields: &'static [&'static str],
+}
+
 /// Every document by its id.
-pub(crate) const ID: &str = "_id_";
+pub(crate) const ID: Index = Index { name: "_id_", fields: &["_id"] };
 /// An inbox's documents by key. Unique: it is what orders the writers.
-pub(crate) const LOG: &str = "log";
+pub(crate) const LOG: Index = Index { name: "log", fields: &["user_id", "key"] };
 /// An inbox's notifications by revision.
-pub(crate) const CHANGED: &str = "changed";
+pub(crate) const CHANGED: Index = Index { name: "changed", fields: &["user_id", "rev"] };
 /// An inbox's notifications that will expire.
-pub(crate) const EXPIRING: &str = "expiring";
+pub(crate) const EXPIRING: Index = Index { name: "expiring", fields: &["user_id", "expires_at"] };
 /// An inbox's notifications that may be replaced.
-pub(crate) const COLLAPSIBLE: &str = "collapsible";
+pub(crate) const COLLAPSIBLE: Index = Index { name: "collapsible", fields: &["user_id", "collapse_key"] };
 /// What is due to expire, in all inboxes.
-pub(crate) const DUE: &str = "due";
+pub(crate) const DUE: Index = Index { name: "due", fields: &["expires_at"] };
 /// Tombstones, in all inboxes, oldest first.
-pub(crate) const DELETED: &str = "deleted";
+pub(crate) const DELETED: Index = Index { name: "deleted", fields: &["deleted_at"] };
 /// Revisions that are not new notifications, in all inboxes, oldest first.
-pub(crate) const STEPPED: &str = "stepped";
+pub(crate) const STEPPED: Index = Index { name: "stepped", fields: &["stepped_at"] };
 /// Devices, in all inboxes, longest unseen first.
-pub(crate) const SEEN: &str = "seen";
+pub(crate) const SEEN: Index = Index { name: "seen", fields: &["last_seen_at"] };
 /// Registrations by device.
-pub(crate) const OF_DEVICE: &str = "of_device";
-/// By age.
-pub(crate) const AGE: &str = "age";
+pub(crate) const OF_DEVICE: Index = Index { name: "of_device", fields: &["user_id", "device_id", "at"] };
+/// Idempotency keys by age.
+pub(crate) const KEY_AGE: Index = Index { name: "age", fields: &["created_at"] };
+/// Ends of sessions by age.
+pub(crate) const END_AGE: Index = Index { name: "age", fields: &["at"] };
+
+impl Index {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What a server is told to use for this filter: nothing, where it says no more than the index does.
+    pub(crate) fn hint(&self, filter: &Document) -> Option<&'static str> {
+        (!filter.keys().all(|field| self.fields.contains(&field.as_str()))).then_some(self.name)
+    }
+
+    /// An update or delete statement (`q` is its filter), with the hint that it needs.
+    pub(crate) fn for_statement(&self, mut statement: Document) -> Document {
+        let hint = statement.get_document("q").ok().and_then(|filter| self.hint(filter));
+        if let Some(hint) = hint {
+            statement.insert("hint", hint);
+        }
+        statement
+    }
+}
 
 /// The layout that this program writes.
 pub(crate) const VERSION: i32 = 1;
 
-struct Index {
+struct Made {
     collection: &'static str,
-    keys: Document,
+    index: Index,
     options: IndexOptions,
 }
 
-fn index(collection: &'static str, name: &'static str, keys: Document) -> Index {
-    let options = IndexOptions::builder().name(name.to_owned()).build();
-    Index { collection, keys, options }
+impl Index {
+    fn of(self, collection: &'static str) -> Made {
+        let options = IndexOptions::builder().name(self.name.to_owned()).build();
+        Made { collection, index: self, options }
+    }
 }
 
-impl Index {
+impl Made {
     fn unique(mut self) -> Self {
         self.options.unique = Some(true);
         self
@@ -65,27 +97,26 @@ impl Index {
 /// index's words.
 pub(crate) const BEGINNING: DateTime = DateTime::from_millis(-62_135_596_800_000);
 
-fn indexes() -> Vec<Index> {
+fn indexes() -> Vec<Made> {
     vec![
-        index(INBOXES, LOG, doc! { "user_id": 1, "key": 1 }).unique(),
-        index(INBOXES, CHANGED, doc! { "user_id": 1, "rev": 1 }),
-        index(INBOXES, EXPIRING, doc! { "user_id": 1, "expires_at": 1 })
-            .only(doc! { "expires_at": { "$gt": BEGINNING } }),
-        index(INBOXES, COLLAPSIBLE, doc! { "user_id": 1, "collapse_key": 1 })
-            .only(doc! { "collapse_key": { "$gt": "" } }),
-        index(INBOXES, DUE, doc! { "expires_at": 1 }).sparse(),
-        index(INBOXES, DELETED, doc! { "deleted_at": 1 }).sparse(),
-        index(INBOXES, STEPPED, doc! { "stepped_at": 1 }).sparse(),
-        index(INBOXES, SEEN, doc! { "last_seen_at": 1 }).sparse(),
-        index(REGISTRATIONS, OF_DEVICE, doc! { "user_id": 1, "device_id": 1, "at": 1 }),
-        index(IDEMPOTENCY, AGE, doc! { "created_at": 1 }),
-        index(REVOCATIONS, AGE, doc! { "at": 1 }),
+        LOG.of(INBOXES).unique(),
+        CHANGED.of(INBOXES),
+        EXPIRING.of(INBOXES).only(doc! { "expires_at": { "$gt": BEGINNING } }),
+        COLLAPSIBLE.of(INBOXES).only(doc! { "collapse_key": { "$gt": "" } }),
+        DUE.of(INBOXES).sparse(),
+        DELETED.of(INBOXES).sparse(),
+        STEPPED.of(INBOXES).sparse(),
+        SEEN.of(INBOXES).sparse(),
+        OF_DEVICE.of(REGISTRATIONS),
+        KEY_AGE.of(IDEMPOTENCY),
+        END_AGE.of(REVOCATIONS),
     ]
 }
 
 /// Makes what is missing. An index of the same name that is another one is an error of the server's.
 pub(crate) async fn create_indexes(db: &Database) -> Result<(), Failure> {
-    for Index { collection, keys, options, .. } in indexes() {
+    for Made { collection, index, options } in indexes() {
+        let keys: Document = index.fields.iter().map(|field| ((*field).to_owned(), 1.into())).collect();
         let model = IndexModel::builder().keys(keys).options(options).build();
         db.collection::<Document>(collection).create_index(model).await?;
     }
@@ -101,14 +132,9 @@ pub(crate) async fn create_indexes(db: &Database) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How a name is written in a query's `hint`.
-pub(crate) fn hint(name: &str) -> mongodb::options::Hint {
-    mongodb::options::Hint::Name(name.to_owned())
-}
-
 /// The indexes of a collection, by name.
 #[cfg(test)]
 pub(crate) fn names(collection: &str) -> Vec<String> {
-    let of_it = indexes().into_iter().filter(|index| index.collection == collection);
-    of_it.filter_map(|index| index.options.name).collect()
+    let of_it = indexes().into_iter().filter(|made| made.collection == collection);
+    of_it.map(|made| made.index.name.to_owned()).collect()
 }

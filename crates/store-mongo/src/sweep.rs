@@ -8,7 +8,7 @@ use crate::mongo::Mongo;
 use crate::operation::{Operation, Plan, perform};
 use crate::query::Query;
 use crate::register;
-use crate::schema::{AGE, BEGINNING, DELETED, DUE, ID, LOG, SEEN, STEPPED};
+use crate::schema::{BEGINNING, DELETED, DUE, END_AGE, ID, Index, KEY_AGE, LOG, SEEN, STEPPED};
 use crate::turns::Turns;
 use crate::tx::Tx;
 use crate::writes::Writes;
@@ -42,11 +42,12 @@ pub(crate) async fn sweep(mongo: &Mongo, turns: &Arc<Turns>, sweep: Sweep) -> Re
     slice
         .aged(
             IDEMPOTENCY,
+            KEY_AGE,
             "created_at",
             now.before(IDEMPOTENCY_TTL).after(std::time::Duration::from_millis(1)),
         )
         .await?;
-    slice.aged(REVOCATIONS, "at", slice.cutoff).await?;
+    slice.aged(REVOCATIONS, END_AGE, "at", slice.cutoff).await?;
     slice.swept.more = slice.room <= 0;
     Ok(slice.swept)
 }
@@ -142,6 +143,7 @@ impl Slice<'_> {
         let reached = reached.map_or(Uuid::from_bytes([0; 16]), |reached| reached.id);
         let filter = doc! { "_id": { "$gt": reached, "$lt": first_id_of(self.cutoff) } };
         let query = Query::new(INBOXES, ID, filter)
+            .along_the_index()
             .fields(doc! { "user_id": 1, "created_at": 1, "deleted_at": 1 })
             .sort(doc! { "_id": 1 })
             .limit(self.room);
@@ -162,8 +164,7 @@ impl Slice<'_> {
             self.swept.retired += retired;
         }
         let Some(last) = last else { return Ok(()) };
-        let done =
-            doc! { "q": { "_id": RETIRED }, "u": { "$max": { "id": last } }, "upsert": true, "hint": ID };
+        let done = doc! { "q": { "_id": RETIRED }, "u": { "$max": { "id": last } }, "upsert": true };
         self.update(META, done).await
     }
 
@@ -210,11 +211,11 @@ impl Slice<'_> {
             let head = mongo.patiently(|| mongo.head(&user)).await?;
             let place = doc! { "user_id": user.as_str(), "key": one.key };
             if number(one.key) < head.rev {
-                self.delete(INBOXES, doc! { "q": place, "limit": 1, "hint": LOG }).await?;
+                self.delete(INBOXES, doc! { "q": place, "limit": 1 }).await?;
             } else {
                 // Looked at again when it is old once more.
                 let again = doc! { "$set": { "stepped_at": date(self.now) } };
-                self.update(INBOXES, doc! { "q": place, "u": again, "hint": LOG }).await?;
+                self.update(INBOXES, doc! { "q": place, "u": again }).await?;
             }
         }
         Ok(())
@@ -245,13 +246,14 @@ impl Slice<'_> {
     async fn aged(
         &mut self,
         collection: &'static str,
+        index: Index,
         field: &str,
         before: Timestamp,
     ) -> Result<(), StoreError> {
         if self.room <= 0 {
             return Ok(());
         }
-        let query = Query::new(collection, AGE, doc! { field: { "$lt": date(before) } })
+        let query = Query::new(collection, index, doc! { field: { "$lt": date(before) } })
             .fields(doc! { "_id": 1 })
             .sort(doc! { field: 1 })
             .limit(self.room);
@@ -260,7 +262,7 @@ impl Slice<'_> {
         for one in old {
             // Who took its place meanwhile stays.
             let place = doc! { "_id": one.id, field: { "$lt": date(before) } };
-            self.delete(collection, doc! { "q": place, "limit": 1, "hint": ID }).await?;
+            self.delete(collection, ID.for_statement(doc! { "q": place, "limit": 1 })).await?;
         }
         Ok(())
     }
@@ -349,7 +351,7 @@ impl Operation for Purge {
             INBOXES,
             doc! {
                 "q": { "user_id": name, "key": PROGRESS }, "u": { "$max": { "floor": floor } },
-                "upsert": true, "hint": LOG,
+                "upsert": true
             },
         );
         for (key, rev) in &self.tombstones {
@@ -363,9 +365,9 @@ impl Operation for Purge {
                         "category": "", "priority": "", "url": "", "avatar": "", "actions": "",
                     },
                 };
-                writes.update(INBOXES, doc! { "q": place, "u": nothing, "hint": LOG });
+                writes.update(INBOXES, LOG.for_statement(doc! { "q": place, "u": nothing }));
             } else {
-                writes.delete(INBOXES, doc! { "q": place, "limit": 1, "hint": LOG });
+                writes.delete(INBOXES, LOG.for_statement(doc! { "q": place, "limit": 1 }));
             }
         }
         Ok(Plan { more: writes, ..Plan::nothing(()) })
