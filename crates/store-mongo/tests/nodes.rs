@@ -185,7 +185,14 @@ async fn keep_sending(it: Arc<Fixture>, writer: usize, rounds: usize) -> Vec<Not
         let with_key = round % 3 == 0;
         for attempt in 0.. {
             let idempotency = with_key.then(|| key(name.clone()));
-            match it.store.append(vec![outgoing.clone()], idempotency).await {
+            let mut all = vec![outgoing.clone()];
+            if round % 4 == 1 {
+                // More than one is a transaction, and without a key only its own traces say whether it was done.
+                let mut second = it.outgoing("bo", "m");
+                second.id = new_id(writer, 1_000 + round);
+                all.push(second);
+            }
+            match it.store.append(all, idempotency).await {
                 Ok(Appended::Stored(receipts) | Appended::Replayed { receipts, .. }) => {
                     assert_eq!(receipts[0].id, id);
                     answered.push(id);
@@ -223,7 +230,7 @@ async fn check(it: &Fixture, answered: Vec<Vec<NotificationId>>) {
 async fn lost_answers_lose_nothing_and_double_nothing() {
     let server = Server::start(&[]);
     let name = unused("n");
-    let cut = Cut::Every(17);
+    let cut = Cut::Every(23);
     let cutter = Cutter::start(server.port, cut).await;
     let it = node(&cutter.uri(&name)).await;
     cutter.arm(cut);

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// How it cuts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// Every so many messages a connection is cut, and the next may pass.
+    /// Every so many messages the answers to the next three are lost, and their connections cut: the driver, which tries a
+    /// second time by itself, must give up.
     Every(i64),
     /// After so many messages everything is cut, for good.
     After(i64),
@@ -60,14 +61,24 @@ async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// What a driver says first on a connection, and again and again to see whether the server is well.
+fn is_greeting(message: &[u8]) -> bool {
+    [&b"hello\0"[..], b"isMaster\0"].iter().any(|word| message.windows(word.len()).any(|bytes| bytes == *word))
+}
+
 async fn forward(mut client: TcpStream, server: u16, cut: Cut, left: Arc<AtomicI64>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     while let Some(question) = message(&mut client).await {
-        let left_now = left.fetch_sub(1, Ordering::SeqCst);
+        let left_now = match is_greeting(&question) {
+            true => left.load(Ordering::SeqCst),
+            false => left.fetch_sub(1, Ordering::SeqCst),
+        };
         match cut {
             Cut::After(_) if left_now <= 0 => return,
-            Cut::Every(count) if left_now <= 0 => {
-                left.store(count, Ordering::SeqCst);
+            Cut::Every(count) if left_now <= 0 && !is_greeting(&question) => {
+                if left_now <= -2 {
+                    left.store(count, Ordering::SeqCst);
+                }
                 // It is done, and nobody hears of it.
                 let _ = server.write_all(&question).await;
                 let _ = message(&mut server).await;
