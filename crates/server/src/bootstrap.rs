@@ -6,7 +6,7 @@ use crate::http::Requests;
 use crate::realtime::{Hub, SEND_BUFFER, STALL, check_heads, serve_socket};
 use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tidings_domain::{Change, Clock, SystemClock};
 use tidings_socketio::{Origins, SocketIo};
 use tidings_store::transfer::{Sink, Source};
 use tidings_store::{Observer, Store};
-use tidings_store_mongo::MongoStore;
+use tidings_store_mongo::{ImportFrom, MongoStore, Originals};
 use tidings_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +43,9 @@ pub enum StartError {
     /// The command is not for this store.
     #[error("{0}")]
     OtherStore(&'static str),
+    /// Nobody has said where the original's database is.
+    #[error("--from-original needs the address of the original's MongoDB: give it, or set MONGODB_URI")]
+    NoOriginal,
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -147,13 +150,35 @@ pub fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
 }
 
 /// Reads everything out of the store of these settings.
-pub fn source(config: &Config) -> Result<Box<dyn Source>, StartError> {
-    Ok(Box::new(tidings_store_sqlite::export(&config.data_dir, SystemClock.now())?))
+pub async fn source(config: &Config) -> Result<Box<dyn Source>, StartError> {
+    let now = SystemClock.now();
+    match &config.mongodb {
+        Some(uri) => Ok(Box::new(tidings_store_mongo::export(uri.expose_secret(), now).await?)),
+        None => Ok(Box::new(tidings_store_sqlite::export(&config.data_dir, now)?)),
+    }
 }
 
 /// Fills the store of these settings, which must be empty.
-pub fn sink(config: &Config) -> Result<Box<dyn Sink>, StartError> {
-    Ok(Box::new(tidings_store_sqlite::import(&config.data_dir)?))
+pub async fn sink(config: &Config) -> Result<Box<dyn Sink>, StartError> {
+    fill(config, ImportFrom::File).await
+}
+
+/// Reads the original system's database, the one at `uri` or else the one of these settings, and fills the store of these
+/// settings. In MongoDB that goes on with what was cut off.
+pub async fn original(
+    config: &Config,
+    uri: Option<SecretString>,
+) -> Result<(Originals, Box<dyn Sink>), StartError> {
+    let uri = uri.as_ref().or(config.mongodb.as_ref()).ok_or(StartError::NoOriginal)?;
+    let originals = Originals::open(uri.expose_secret()).await?;
+    Ok((originals, fill(config, ImportFrom::Original).await?))
+}
+
+async fn fill(config: &Config, from: ImportFrom) -> Result<Box<dyn Sink>, StartError> {
+    match &config.mongodb {
+        Some(uri) => Ok(Box::new(tidings_store_mongo::import(uri.expose_secret(), from).await?)),
+        None => Ok(Box::new(tidings_store_sqlite::import(&config.data_dir)?)),
+    }
 }
 
 /// Serves on a bound listener until `shutdown` is set, then drains and closes the store.

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError, SETTINGS, Value, is_open, read_env_file, resolve, strangers};
 use clap::{Arg, ArgMatches, Args as _, Command};
+use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub enum Task {
     Export(Box<Config>, PathBuf),
     /// Fill an empty store from such a file.
     Import(Box<Config>, PathBuf),
+    /// Fill an empty store from the database of the original system.
+    ImportOriginal(Box<Config>, Option<SecretString>),
     /// Ask a running server whether it is well.
     Healthcheck(Box<Config>),
     /// Load a running server and measure.
@@ -79,8 +82,16 @@ fn command() -> Command {
         )
         .subcommand(
             Command::new("import")
-                .about("Fill an empty store from such a file, all of it or nothing")
-                .arg(Arg::new("file").value_name("FILE").required(true).help("A file that export wrote; - is standard input")),
+                .about("Fill an empty store from such a file, all of it or nothing; or from the original system's database")
+                .arg(Arg::new("file").value_name("FILE").required_unless_present("original").help("A file that export wrote; - is standard input"))
+                .arg(
+                    Arg::new("original")
+                        .long("from-original")
+                        .value_name("URI")
+                        .num_args(0..=1)
+                        .conflicts_with("file")
+                        .help("Take over the collection `notifications` of the original system, which stays as it is; without URI, the one at MONGODB_URI"),
+                ),
         )
         .subcommand(
             Command::new("healthcheck").about("Ask the server on PORT whether it is ready; exit 0 if it is"),
@@ -109,6 +120,10 @@ pub fn parse() -> Result<Task, ConfigError> {
             let user = UserId::new(user).map_err(|invalid| ConfigError(invalid.to_string()))?;
             let ttl = Duration::from_secs(inner.get_one::<u64>("ttl").copied().unwrap_or(3600));
             Task::Token(Box::new(Config::from_values(&values)?), user, ttl)
+        }
+        Some("import") if inner.contains_id("original") => {
+            let uri = inner.get_one::<String>("original").map(|uri| SecretString::from(uri.as_str()));
+            Task::ImportOriginal(Box::new(Config::from_values(&values)?), uri)
         }
         Some(name @ ("backup" | "restore" | "export" | "import")) => {
             let file = inner.get_one::<String>("file").map(PathBuf::from).unwrap_or_default();

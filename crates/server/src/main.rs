@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidings::{bootstrap, cli, healthcheck, logging, transfer};
 use tidings_auth::Auth;
 use tidings_domain::SystemClock;
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     match run() {
@@ -33,11 +34,19 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         cli::Task::Backup(config, file) => bootstrap::backup(&config, &file)?,
         cli::Task::Restore(config, file) => bootstrap::restore(&config, &file)?,
         cli::Task::Export(config, file) => {
-            runtime()?.block_on(transfer::export(bootstrap::source(&config)?, &file))?;
+            let runtime = runtime()?;
+            let source = runtime.block_on(bootstrap::source(&config))?;
+            runtime.block_on(transfer::export(source, &file))?;
         }
         cli::Task::Import(config, file) => {
-            let file = transfer::Input::open(&file)?;
-            runtime()?.block_on(transfer::import(file, bootstrap::sink(&config)?))?;
+            let (file, runtime) = (transfer::Input::open(&file)?, runtime()?);
+            let sink = runtime.block_on(bootstrap::sink(&config))?;
+            runtime.block_on(transfer::import(file, sink))?;
+        }
+        cli::Task::ImportOriginal(config, uri) => {
+            let runtime = runtime()?;
+            let (originals, sink) = runtime.block_on(bootstrap::original(&config, uri))?;
+            runtime.block_on(transfer::import_original(originals, sink, config.retention))?;
         }
         cli::Task::Healthcheck(config) => healthcheck::healthcheck(&config)?,
         cli::Task::Bench(options) => {
@@ -47,6 +56,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+/// It lasts as long as the process: who is dropped last leaves work behind that tells a server so, and the driver of MongoDB
+/// panics where its runtime goes away under that.
+fn runtime() -> std::io::Result<&'static Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(Box::leak(Box::new(runtime)))
 }

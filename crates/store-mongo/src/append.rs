@@ -1,6 +1,4 @@
-use crate::documents::{
-    IDEMPOTENCY, INBOXES, KeyDocument, ReceiptDocument, bound, date, id, number, time, user, uuid,
-};
+use crate::documents::{IDEMPOTENCY, INBOXES, KeyDocument, ReceiptDocument, date, time};
 use crate::draft::{Draft, Found};
 use crate::expire::expire;
 use crate::failure::Failure;
@@ -118,27 +116,16 @@ fn replay(first: KeyDocument, idempotency: &Idempotency) -> Result<Appended, Fai
     if first.fingerprint.bytes != idempotency.fingerprint {
         return Err(StoreError::IdempotencyMismatch.into());
     }
-    let receipts = first
-        .receipts
-        .into_iter()
-        .map(|receipt| {
-            Ok(Receipt { user_id: user(&receipt.user_id)?, id: id(receipt.id), seq: number(receipt.seq) })
-        })
-        .collect::<Result<_, Failure>>()?;
+    let receipts = first.receipts.into_iter().map(ReceiptDocument::into_receipt).collect::<Result<_, _>>()?;
     Ok(Appended::Replayed { receipts, note: first.note.bytes })
 }
 
 fn remember(idempotency: &Idempotency, receipts: &[Receipt], now: Timestamp) -> KeyDocument {
     let binary = |bytes: &[u8]| Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() };
-    let receipts = receipts.iter().map(|receipt| ReceiptDocument {
-        user_id: receipt.user_id.as_str().to_owned(),
-        id: uuid(receipt.id),
-        seq: bound(receipt.seq),
-    });
     KeyDocument {
         key: idempotency.key.clone(),
         fingerprint: binary(&idempotency.fingerprint),
-        receipts: receipts.collect(),
+        receipts: receipts.iter().map(ReceiptDocument::of).collect(),
         note: binary(&idempotency.note),
         created_at: date(now),
     }

@@ -20,7 +20,7 @@ use tidings_domain::{
     Action, Change, Content, Counts, DeviceId, Entry, Kind, Notification, NotificationId, Priority, Revision,
     State, Timestamp, Tombstone, UserId,
 };
-use tidings_store::Outgoing;
+use tidings_store::{Outgoing, Receipt};
 
 /// Everything of the inboxes.
 pub(crate) const INBOXES: &str = "tidings_inboxes";
@@ -319,6 +319,17 @@ pub(crate) struct ReceiptDocument {
     pub user_id: String,
     pub id: Uuid,
     pub seq: i64,
+}
+
+impl ReceiptDocument {
+    pub fn of(receipt: &Receipt) -> Self {
+        let Receipt { user_id, id, seq } = receipt;
+        Self { user_id: user_id.as_str().to_owned(), id: uuid(*id), seq: bound(*seq) }
+    }
+
+    pub fn into_receipt(self) -> Result<Receipt, Failure> {
+        Ok(Receipt { user_id: user(&self.user_id)?, id: id(self.id), seq: number(self.seq) })
+    }
 }
 
 /// A user whose name lies in the database.

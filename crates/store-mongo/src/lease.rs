@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// The document of [`META`] that says who holds it.
-const NODE: &str = "node";
+pub(crate) const NODE: &str = "node";
 
 /// This node's lease.
 #[derive(Debug)]

@@ -8,6 +8,8 @@
 //! | `documents`, `query`, `writes` | what lies in the database, and the only ways to it |
 //! | `turns`, `send` | writers of one inbox take turns; simple sends that wait are one request |
 //! | `operation`, `draft`, `tx`, `journal` | everything else: thought out, then written whole or not at all |
+//! | `export`, `import` | everything of a store out, and into a new one |
+//! | `original`, `originals` | the original system's collection, taken over |
 //! | `heads` | what a node remembers, so that a send needs no question before it |
 //!
 //! # Why no revision is visible before a smaller one
@@ -45,8 +47,10 @@ mod documents;
 mod draft;
 mod edit;
 mod expire;
+mod export;
 mod failure;
 mod heads;
+mod import;
 mod inbox;
 mod journal;
 mod lease;
@@ -56,6 +60,8 @@ mod mongo;
 mod notification;
 mod open;
 mod operation;
+mod original;
+mod originals;
 mod query;
 mod reach_back;
 mod recall;
@@ -70,7 +76,10 @@ mod turns;
 mod tx;
 mod writes;
 
+pub use export::export;
+pub use import::{ImportFrom, import};
 pub use open::{OpenError, Options};
+pub use originals::{Originals, TakenOver};
 
 use acknowledge::Acknowledge;
 use async_trait::async_trait;

@@ -30,6 +30,8 @@ pub(crate) struct Mongo {
     pub client: Client,
     /// Reads what a majority has, writes to a majority's journals.
     pub db: Database,
+    /// Where it is, for people.
+    pub hosts: String,
     /// Whether the server has transactions: a replica set or a sharded cluster. Else it is a single server, and this node
     /// the only one.
     pub has_transactions: bool,

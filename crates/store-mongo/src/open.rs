@@ -74,6 +74,54 @@ pub enum OpenError {
         /// Where.
         hosts: String,
     },
+    /// It holds nothing of ours.
+    #[error("the database {database} at {hosts} holds no store of Tidings")]
+    Missing {
+        /// Which one.
+        database: String,
+        /// Where.
+        hosts: String,
+    },
+    /// An import was begun there and has not ended.
+    #[error(
+        "the database {database} at {hosts} holds an import that has not ended; let it end, or run the import again if it was \
+         cut off"
+    )]
+    Unfinished {
+        /// Which one.
+        database: String,
+        /// Where.
+        hosts: String,
+    },
+    /// An import goes into a new store only.
+    #[error(
+        "the database {database} at {hosts} holds a store already, in its collections tidings_*; an import needs a database \
+         without one, which no node has served"
+    )]
+    Exists {
+        /// Which one.
+        database: String,
+        /// Where.
+        hosts: String,
+    },
+    /// The original system was not there.
+    #[error(
+        "the database {database} at {hosts} has no documents in a collection `notifications`, as the original's has"
+    )]
+    NoOriginal {
+        /// Which one.
+        database: String,
+        /// Where.
+        hosts: String,
+    },
+    /// Two imports at once.
+    #[error("another import into the database {database} at {hosts} is under way")]
+    Importing {
+        /// Which one.
+        database: String,
+        /// Where.
+        hosts: String,
+    },
     /// Another node is there.
     #[error(
         "another node is at the MongoDB at {hosts}, which is a single server without transactions, at which two nodes would \
@@ -85,14 +133,35 @@ pub enum OpenError {
     },
 }
 
+/// The document of [`META`] that says which life of the store this is.
+pub(crate) const EPOCH: &str = "epoch";
+
+/// What lies there. It is one document with the mark of an import, so that of a node that starts and an import that begins
+/// at once one comes first and the other sees it.
 #[derive(Deserialize)]
 struct EpochDocument {
-    epoch: String,
+    epoch: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Layout {
     version: i32,
+}
+
+impl OpenError {
+    /// The server does not do what is asked of it.
+    pub(crate) fn unusable(mongo: &Mongo) -> impl Fn(Failure) -> Self + use<> {
+        unusable(mongo.hosts.clone())
+    }
+}
+
+/// The same, of a server that is known by its name alone.
+pub(crate) fn unusable(hosts: String) -> impl Fn(Failure) -> OpenError + use<> {
+    move |failure| {
+        let reason = failure.into_store_error().to_string();
+        let reason = reason.trim_start_matches("the store is unavailable: ").to_owned();
+        OpenError::Unusable { hosts: hosts.clone(), reason }
+    }
 }
 
 pub(crate) async fn open(
@@ -101,40 +170,62 @@ pub(crate) async fn open(
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 ) -> Result<MongoStore, OpenError> {
-    let mut client = ClientOptions::parse(uri).await.map_err(|error| OpenError::Uri(reason(uri, &error)))?;
-    let hosts: Vec<String> = client.hosts.iter().map(ToString::to_string).collect();
-    let hosts = hosts.join(",");
-    let unusable = |failure: Failure| OpenError::Unusable {
-        hosts: hosts.clone(),
-        reason: failure
-            .into_store_error()
-            .to_string()
-            .trim_start_matches("the store is unavailable: ")
-            .to_owned(),
+    let mongo = Arc::new(connect(uri, options, clock, observer).await?);
+    let unusable = OpenError::unusable(&mongo);
+    if options.is_cluster && !mongo.has_transactions {
+        return Err(OpenError::NotForSeveral { hosts: mongo.hosts.clone() });
+    }
+    if layout(&mongo).await?.is_none() {
+        set_once(&mongo, "layout", doc! { "version": VERSION }).await.map_err(&unusable)?;
+    }
+    if !mongo.has_transactions {
+        occupy(&mongo).await?;
+    }
+    // An import that has not ended is seen before anything else is made there.
+    let found = epoch(&mongo).await?;
+    schema::create_indexes(&mongo.db).await.map_err(&unusable)?;
+    if !mongo.has_transactions {
+        mongo.finish_journal().await.map_err(&unusable)?;
+    }
+    let epoch = match found {
+        Some(epoch) => epoch,
+        None => {
+            let new = doc! { "epoch": Uuid::new().to_string() };
+            set_once(&mongo, EPOCH, new).await.map_err(&unusable)?;
+            let unread = || Failure::Passing("the epoch cannot be read yet".to_owned());
+            epoch(&mongo).await?.ok_or_else(|| unusable(unread()))?
+        }
     };
-    client.app_name.get_or_insert_with(|| "tidings".to_owned());
-    client.server_selection_timeout.get_or_insert(SELECTION);
-    client.connect_timeout.get_or_insert(CONNECT);
-    client.max_pool_size.get_or_insert(POOL);
-    let name = client.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
-    let client = Client::with_options(client).map_err(|error| unusable(error.into()))?;
+    let turns = Arc::new(Turns::default());
+    let acks = acknowledge::start(mongo.clone());
+    let groups = tokio::spawn(write_groups(mongo.clone(), turns.clone()));
+    Ok(MongoStore { epoch, mongo, turns, acks, groups })
+}
+
+/// Reaches the server, and finds out what it can do.
+pub(crate) async fn connect(
+    uri: &str,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Mongo, OpenError> {
+    let Server { client, name, hosts } = reach(uri, DATABASE).await?;
     let admin = client.database("admin");
     let hello = admin.run_command(doc! { "hello": 1 });
-    let hello = Patience::new(options.patience).within(async { Ok(hello.await?) }).await.map_err(unusable)?;
+    let hello = Patience::new(options.patience).within(async { Ok(hello.await?) }).await;
+    let hello = hello.map_err(unusable(hosts.clone()))?;
     let has_transactions =
         hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-    if options.is_cluster && !has_transactions {
-        return Err(OpenError::NotForSeveral { hosts });
-    }
     let concerns = DatabaseOptions::builder()
         .read_concern(read_concern())
         .write_concern(write_concern())
         .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
         .build();
     let db = client.database_with_options(&name, concerns);
-    let mongo = Arc::new(Mongo {
+    Ok(Mongo {
         client,
         db,
+        hosts,
         has_transactions,
         heads: Default::default(),
         confirmed: Default::default(),
@@ -145,23 +236,39 @@ pub(crate) async fn open(
         observer,
         #[cfg(test)]
         asked: Default::default(),
-    });
-    check_layout(&mongo).await.map_err(unusable)?.map_err(|found| OpenError::Newer { found })?;
-    if !has_transactions {
-        if let Err(Taken) = mongo.take_lease().await.map_err(unusable)? {
-            return Err(OpenError::Occupied { hosts });
-        }
-        tokio::spawn(keep(Arc::downgrade(&mongo)));
+    })
+}
+
+/// A server that an address names.
+pub(crate) struct Server {
+    pub client: Client,
+    /// The address's database.
+    pub name: String,
+    /// Where, for people.
+    pub hosts: String,
+}
+
+/// Makes ready to talk to the server at `uri`; `database` is the one that is meant when the address names none.
+pub(crate) async fn reach(uri: &str, database: &str) -> Result<Server, OpenError> {
+    let mut client = ClientOptions::parse(uri).await.map_err(|error| OpenError::Uri(reason(uri, &error)))?;
+    let hosts: Vec<String> = client.hosts.iter().map(ToString::to_string).collect();
+    let hosts = hosts.join(",");
+    client.app_name.get_or_insert_with(|| "tidings".to_owned());
+    client.server_selection_timeout.get_or_insert(SELECTION);
+    client.connect_timeout.get_or_insert(CONNECT);
+    client.max_pool_size.get_or_insert(POOL);
+    let name = client.default_database.clone().unwrap_or_else(|| database.to_owned());
+    let client = Client::with_options(client).map_err(|error| unusable(hosts.clone())(error.into()))?;
+    Ok(Server { client, name, hosts })
+}
+
+/// On a single server: makes this process the only one there.
+pub(crate) async fn occupy(mongo: &Arc<Mongo>) -> Result<(), OpenError> {
+    if let Err(Taken) = mongo.take_lease().await.map_err(OpenError::unusable(mongo))? {
+        return Err(OpenError::Occupied { hosts: mongo.hosts.clone() });
     }
-    schema::create_indexes(&mongo.db).await.map_err(unusable)?;
-    if !has_transactions {
-        mongo.finish_journal().await.map_err(unusable)?;
-    }
-    let epoch = epoch(&mongo).await.map_err(unusable)?;
-    let turns = Arc::new(Turns::default());
-    let acks = acknowledge::start(mongo.clone());
-    let groups = tokio::spawn(write_groups(mongo.clone(), turns.clone()));
-    Ok(MongoStore { epoch, mongo, turns, acks, groups })
+    tokio::spawn(keep(Arc::downgrade(mongo)));
+    Ok(())
 }
 
 /// What the driver says of a URI, without the URI.
@@ -173,33 +280,34 @@ fn reason(uri: &str, error: &mongodb::error::Error) -> String {
     text.replace(uri, "(the address)")
 }
 
-/// Notes the layout in a new database; the version found where it is newer than this program.
-async fn check_layout(mongo: &Mongo) -> Result<Result<(), i32>, Failure> {
-    let found: Option<Layout> = Query::new(META, ID, doc! { "_id": "layout" }).one(mongo).await?;
-    match found {
-        Some(found) if found.version > VERSION => return Ok(Err(found.version)),
-        Some(_) => {}
-        None => set_once(mongo, "layout", doc! { "version": VERSION }).await?,
+/// The layout of what lies there, if anything does; refused when it is newer than this program.
+pub(crate) async fn layout(mongo: &Mongo) -> Result<Option<i32>, OpenError> {
+    let query = Query::new(META, ID, doc! { "_id": "layout" });
+    let found: Option<Layout> = query.one(mongo).await.map_err(OpenError::unusable(mongo))?;
+    match found.map(|layout| layout.version) {
+        Some(found) if found > VERSION => Err(OpenError::Newer { found }),
+        found => Ok(found),
     }
-    Ok(Ok(()))
 }
 
-/// The database's epoch, made when it has none.
-async fn epoch(mongo: &Mongo) -> Result<Epoch, Failure> {
-    let find = || Query::new(META, ID, doc! { "_id": "epoch" }).one::<EpochDocument>(mongo);
-    let found = match find().await? {
-        Some(found) => Some(found),
-        None => {
-            set_once(mongo, "epoch", doc! { "epoch": Uuid::new().to_string() }).await?;
-            find().await?
-        }
+/// The database's epoch, when it has one; refused while an import has not ended.
+pub(crate) async fn epoch(mongo: &Mongo) -> Result<Option<Epoch>, OpenError> {
+    let unusable = OpenError::unusable(mongo);
+    let query = Query::new(META, ID, doc! { "_id": EPOCH });
+    let found: Option<EpochDocument> = query.one(mongo).await.map_err(&unusable)?;
+    let Some(EpochDocument { epoch }) = found else { return Ok(None) };
+    let Some(epoch) = epoch else {
+        return Err(OpenError::Unfinished {
+            database: mongo.db.name().to_owned(),
+            hosts: mongo.hosts.clone(),
+        });
     };
-    let found = found.ok_or_else(|| Failure::Passing("the epoch cannot be read yet".to_owned()))?;
-    Epoch::new(&found.epoch).map_err(|_| Failure::Damaged("the epoch in the database is none".to_owned()))
+    let damaged = |_| unusable(Failure::Damaged("the epoch in the database is none".to_owned()));
+    Epoch::new(&epoch).map(Some).map_err(damaged)
 }
 
 /// Of several nodes that start at once, one sets it.
-async fn set_once(mongo: &Mongo, id: &str, fields: Document) -> Result<(), Failure> {
+pub(crate) async fn set_once(mongo: &Mongo, id: &str, fields: Document) -> Result<(), Failure> {
     let mut writes = Writes::default();
     writes.update(META, doc! { "q": { "_id": id }, "u": { "$setOnInsert": fields }, "upsert": true });
     match mongo.run_all(writes).await {

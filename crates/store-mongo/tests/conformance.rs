@@ -5,10 +5,11 @@ mod common;
 use async_trait::async_trait;
 use common::{single_uri, unused, uri};
 use std::sync::Arc;
-use tidings_domain::Clock;
-use tidings_store::conformance::Factory;
-use tidings_store::{Observer, Store};
-use tidings_store_mongo::{MongoStore, Options};
+use tidings_domain::{Clock, Timestamp};
+use tidings_store::conformance::{Factory, ManualClock, Movable};
+use tidings_store::transfer::{Sink, Source};
+use tidings_store::{Observer, Silent, Store};
+use tidings_store_mongo::{ImportFrom, MongoStore, Options, export, import};
 
 /// Stores in databases of their own.
 struct Databases {
@@ -16,10 +17,16 @@ struct Databases {
     uri: fn(&str) -> String,
 }
 
+impl Databases {
+    fn of(&self, name: &str) -> String {
+        (self.uri)(&format!("{}_{name}", self.name))
+    }
+}
+
 #[async_trait]
 impl Factory for Databases {
     async fn open(&self, name: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Arc<dyn Store> {
-        let uri = (self.uri)(&format!("{}_{name}", self.name));
+        let uri = self.of(name);
         Arc::new(MongoStore::open(&uri, Options::default(), clock, observer).await.expect("a store opens"))
     }
 
@@ -28,9 +35,31 @@ impl Factory for Databases {
     }
 }
 
+#[async_trait]
+impl Movable for Databases {
+    async fn source(&self, name: &str, now: Timestamp) -> Box<dyn Source> {
+        Box::new(export(&self.of(name), now).await.expect("a store is read"))
+    }
+
+    async fn sink(&self, name: &str) -> Result<Box<dyn Sink>, String> {
+        match import(&self.of(name), ImportFrom::File).await {
+            Ok(sink) => Ok(Box::new(sink)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn refusal(&self, name: &str) -> Option<String> {
+        let (clock, observer) = (Arc::new(ManualClock::start()), Arc::new(Silent));
+        let opened = MongoStore::open(&self.of(name), Options::default(), clock, observer).await;
+        opened.err().map(|error| error.to_string())
+    }
+}
+
 mod on_a_replica_set {
     use super::*;
     tidings_store::conformance!(Databases { name: unused("c"), uri });
+    // A single server is read by nobody while a node is there, see `moving`.
+    tidings_store::transfer_conformance!(Databases { name: unused("t"), uri });
 }
 
 mod on_a_single_server {

@@ -1,12 +1,14 @@
-//! `tidings export` and `tidings import`: everything of a store into a file, and a store of such a file.
+//! `tidings export` and `tidings import`: everything of a store into a file, and a store of such a file, or of what
+//! the original system stored.
 
 mod export;
 mod import;
-pub mod original;
+mod original;
 mod progress;
 
 pub use export::export;
 pub use import::{Input, import};
+pub use original::import_original;
 
 use std::path::{Path, PathBuf};
 use thiserror::Error;

@@ -44,6 +44,17 @@ impl Progress {
             if self.terminal { write!(stderr(), "\r\x1b[2K{line}") } else { writeln!(stderr(), "{line}") };
     }
 
+    /// All is done; says it in its own words.
+    pub(super) fn end_with(&self, said: &str) {
+        let clear = if self.terminal { "\r\x1b[2K" } else { "" };
+        let _ = writeln!(
+            stderr(),
+            "{clear}{}: {said}, in {:.1} s",
+            self.done,
+            self.began.elapsed().as_secs_f64()
+        );
+    }
+
     /// All is done.
     pub(super) fn end(&self, totals: &Totals) {
         let Totals {
@@ -55,15 +66,10 @@ impl Progress {
             revocations,
             idempotency_keys,
         } = totals;
-        let clear = if self.terminal { "\r\x1b[2K" } else { "" };
-        let _ = writeln!(
-            stderr(),
-            "{clear}{}: {inboxes} inboxes, {notifications} notifications and {tombstones} deleted ones, {devices} devices \
-             with {connections} connections, {revocations} users' ended sessions, {idempotency_keys} idempotency keys, in \
-             {:.1} s",
-            self.done,
-            self.began.elapsed().as_secs_f64()
-        );
+        self.end_with(&format!(
+            "{inboxes} inboxes, {notifications} notifications and {tombstones} deleted ones, {devices} devices with \
+             {connections} connections, {revocations} users' ended sessions, {idempotency_keys} idempotency keys"
+        ));
     }
 }
 

@@ -123,8 +123,9 @@ async fn lived(factory: &dyn Movable, seed: u64, steps: u64) -> model::Run {
 }
 
 pub async fn a_random_history_is_the_same_there(factory: &dyn Movable) {
-    for seed in 1..=4 {
-        let run = lived(factory, seed, 150).await;
+    let (seeds, steps) = factory.sequences();
+    for seed in 1..=seeds.div_ceil(2) {
+        let run = lived(factory, seed, steps * 3 / 4).await;
         let here = &run.it;
         let (file, written) = exported(factory, here).await;
         let name = format!("there-{seed}");
@@ -154,8 +155,9 @@ pub async fn a_random_history_is_the_same_there(factory: &dyn Movable) {
 }
 
 pub async fn life_goes_on_the_same_there(factory: &dyn Movable) {
-    for seed in 5..=7 {
-        let run = lived(factory, seed, 120).await;
+    let (seeds, steps) = factory.sequences();
+    for seed in 5..5 + seeds.div_ceil(3) {
+        let run = lived(factory, seed, steps * 3 / 5).await;
         let here = &run.it;
         let (file, _) = exported(factory, here).await;
         imported(factory, &format!("there-{seed}"), &file, here.now()).await.unwrap();

@@ -29,6 +29,7 @@ pub use totals::Totals;
 
 use crate::StoreError;
 use async_trait::async_trait;
+use tidings_domain::UserId;
 
 /// Reads everything out of one store, once.
 #[async_trait]
@@ -44,10 +45,15 @@ pub trait Source: Send {
 /// Fills one empty store, once.
 ///
 /// Whoever makes a sink has made sure that the store is empty, or holds nothing but an unfinished import, which is then
-/// taken away: an import that was cut off is not continued but begun anew. From then until [`Sink::finish`] the store is
+/// taken away, but for what [`Sink::reached`] says. From then until [`Sink::finish`] the store is
 /// marked as unfinished, and opening it is refused with a sentence that says so.
 #[async_trait]
 pub trait Sink: Send {
+    /// What an attempt that was cut off has stored, where this one goes on after it: nothing of that is put again.
+    fn reached(&self) -> Option<&Reached> {
+        None
+    }
+
     /// Stores a slice. It has been checked, but for two things that only a whole store knows: an id of a notification and
     /// a connection's name are there once; [`TransferError::Twice`] otherwise. After an error the sink is only abandoned.
     async fn put(&mut self, slice: Slice) -> Result<(), TransferError>;
@@ -55,6 +61,16 @@ pub trait Sink: Send {
     /// Everything is there: makes it durable, gives the store a new epoch, and only then takes the mark away.
     async fn finish(self: Box<Self>) -> Result<(), TransferError>;
 
-    /// Takes away what was put and then the mark, as if nothing had been begun. What cannot be taken away stays marked.
+    /// Takes away what was put and then the mark, as if nothing had been begun. What cannot be taken away stays marked, and so
+    /// does what another attempt can go on with.
     async fn abandon(self: Box<Self>);
+}
+
+/// How far an attempt has come that was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Every inbox up to this one is stored whole, and nothing of those after it.
+    pub user_id: UserId,
+    /// So many notifications they hold.
+    pub notifications: u64,
 }
