@@ -66,13 +66,21 @@ impl Lease {
 impl Mongo {
     /// Takes the lease, or waits until its holder shows no life for as long as it holds. `false`: somebody else renews it.
     pub(crate) async fn take_lease(&self) -> Result<Result<(), Taken>, Failure> {
-        let seen = self.held().await?;
-        if let Some(seen) = &seen {
+        let mut seen = self.held().await?;
+        // The last renewal of a node that has just died may still be on its way: one is no sign of life, two are.
+        let mut renewals = 0;
+        while seen.is_some() {
             tracing::info!("another node holds this database; waiting whether it is alive");
             sleep(self.lease.term + self.lease.term / 6).await;
-            if self.held().await?.as_ref().is_some_and(|now| now != seen) {
+            let now = self.held().await?;
+            if now == seen {
+                break;
+            }
+            renewals += 1;
+            if renewals == 2 {
                 return Ok(Err(Taken));
             }
+            seen = now;
         }
         let asked = Instant::now();
         let place = match &seen {

@@ -63,7 +63,9 @@ async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// What a driver says first on a connection, and again and again to see whether the server is well.
 fn is_greeting(message: &[u8]) -> bool {
-    [&b"hello\0"[..], b"isMaster\0"].iter().any(|word| message.windows(word.len()).any(|bytes| bytes == *word))
+    [&b"hello\0"[..], b"isMaster\0"]
+        .iter()
+        .any(|word| message.windows(word.len()).any(|bytes| bytes == *word))
 }
 
 async fn forward(mut client: TcpStream, server: u16, cut: Cut, left: Arc<AtomicI64>) {
