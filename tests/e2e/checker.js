@@ -123,7 +123,7 @@ export class DeviceLog {
   #take(event, rev, ids, counts) {
     this.cursor = rev;
     this.counts = { unread: counts.unread, unseen: counts.unseen, total: counts.total };
-    this.entries.push({ epoch: this.epoch, rev, event, ids });
+    this.entries.push({ epoch: this.epoch, rev, event, ids, at: performance.now() });
   }
 }
 

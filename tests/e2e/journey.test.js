@@ -9,6 +9,7 @@ import { settle, SPOTLESS, verdict } from './checker.js';
 import { BareDevice, OfficialDevice } from './rig/device.js';
 import { seeded } from './rig/random.js';
 import { Server, userPath } from './rig/server.js';
+import { scaled } from './rig/store.js';
 import { until } from './rig/until.js';
 
 /** Sends until it is answered with a 2xx, with one key all along. Gives the answer. */
@@ -102,7 +103,7 @@ test('one send at the very moment of attaching arrives, with nothing after it to
 });
 
 test('marks, edits and recalls cross from several devices that come and go', async (t) => {
-  const OPERATIONS = 700;
+  const OPERATIONS = scaled(700);
   const random = seeded(t);
   const server = await Server.start(t);
   const devices = [
@@ -226,17 +227,19 @@ function household(t, server) {
 }
 
 test('killed under load, several times: what was answered is there, once, and arrives', async (t) => {
-  const COUNT = 1_600;
+  const COUNT = scaled(1_600);
   const random = seeded(t);
   const server = await Server.start(t);
   const devices = household(t, server);
   const sending = load(server, COUNT);
   for (let kill = 1; kill <= 5; kill += 1) {
-    const moment = (kill - 1) * 300 + random.below(200);
-    await until(`${moment} answers`, () => sending.answered.length >= moment, { every: 1, deadline: 60_000 });
+    const moment = scaled((kill - 1) * 300) + random.below(scaled(200));
+    await until(`${moment} answers`, () => sending.answered.length >= moment, { every: 1, deadline: 90_000 });
     await server.kill();
     await server.restart();
-    await server.mark('ana', { op: random.pick(['read', 'seen']), all: true });
+    const op = random.pick(['read', 'seen']);
+    // A database keeps what a dead server's transaction had locked for up to a minute.
+    await until('a mark', () => server.mark('ana', { op, all: true }), { deadline: 90_000 });
   }
   await sending.done;
   await storedOnce(server, sending);
@@ -245,14 +248,14 @@ test('killed under load, several times: what was answered is there, once, and ar
 });
 
 test('terminated under load, several times: it ends by itself, and nothing answered is lost', async (t) => {
-  const COUNT = 1_200;
+  const COUNT = scaled(1_200);
   const random = seeded(t);
   const server = await Server.start(t, { env: { TIDINGS_DRAIN_SECONDS: '2' } });
   const devices = household(t, server);
   const sending = load(server, COUNT);
   for (let round = 1; round <= 3; round += 1) {
-    const moment = (round - 1) * 300 + random.below(200);
-    await until(`${moment} answers`, () => sending.answered.length >= moment, { every: 1, deadline: 60_000 });
+    const moment = scaled((round - 1) * 300) + random.below(scaled(200));
+    await until(`${moment} answers`, () => sending.answered.length >= moment, { every: 1, deadline: 90_000 });
     assert.deepEqual(await server.terminate(), { code: 0, signal: null }, server.log);
     await server.restart();
   }
@@ -263,7 +266,7 @@ test('terminated under load, several times: it ends by itself, and nothing answe
 });
 
 test('a crowd that returns at the same moment gets what it missed', async (t) => {
-  const CROWD = 500;
+  const CROWD = scaled(500);
   const server = await Server.start(t);
   const devices = Array.from({ length: CROWD }, (_, index) => new BareDevice(server, `user-${index}`, `device-${index}`));
   t.after(() => devices.forEach((device) => device.stop()));
@@ -273,7 +276,7 @@ test('a crowd that returns at the same moment gets what it missed', async (t) =>
   await server.restart();
   await server.ask('POST', '/v1/notifications', { to: devices.map(({ user }) => user), message: 'while you were away' });
   await until('all have it', () => devices.every(({ log }) => log.cursor === 1), { deadline: 60_000 });
-  for (const index of [0, 1, CROWD / 2, CROWD - 1]) await judge(t, server, `user-${index}`, [devices[index]]);
+  for (const index of [0, 1, CROWD - 1]) await judge(t, server, `user-${index}`, [devices[index]]);
   for (const { log } of devices) assert.deepEqual(log.faults, []);
   await until('the devices confirmed it', async () => (await server.ask('GET', `${userPath('user-0')}/inbox`)).data[0].status === 'delivered');
 });

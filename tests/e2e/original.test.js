@@ -2,11 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { io } from 'socket.io-client';
+import { Mongo } from './rig/mongo.js';
+import { freePort } from './rig/port.js';
 import { Proxy } from './rig/proxy.js';
-import { Server } from './rig/server.js';
+import { run as start, Server, temporaryFolder } from './rig/server.js';
 import { until } from './rig/until.js';
 
 const run = promisify(execFile);
@@ -111,6 +115,21 @@ describe('the original client', { concurrency: 4 }, () => {
       assert.deepEqual(messages(page), ['before', 'after the restart', 'live again']);
     });
   }
+});
+
+test("with the original's .env its client and its curl work, and its MongoDB is the store", async (t) => {
+  const mongo = await Mongo.start(t, { standalone: true });
+  const [cwd, port] = await Promise.all([temporaryFolder(t), freePort()]);
+  await writeFile(join(cwd, '.env'), `PORT=${port}\nMONGODB_URI=${mongo.uri('notifications')}\n`);
+  const ran = start({ cwd });
+  t.after(() => ran.child.kill('SIGKILL'));
+  const url = `http://localhost:${port}`;
+  await until('it listens', () => `${ran.stdout}${ran.stderr}`.includes(`listening on http://127.0.0.1:${port}`));
+  const client = readmeClient(t, url);
+  await readmeCurl(url);
+  await until('the notification', () => client.received.length === 1);
+  assert.equal(client.received[0].title, 'Order Placed!');
+  assert.deepEqual(await readdir(cwd), ['.env'], 'nothing is stored here');
 });
 
 describe('the original routes', { concurrency: 4 }, () => {

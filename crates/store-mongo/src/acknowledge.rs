@@ -10,6 +10,7 @@ use crate::mongo::Mongo;
 use crate::query::Query;
 use crate::register::{DEVICES, trim_devices};
 use crate::schema::LOG;
+use crate::tx::Tx;
 use crate::writes::Writes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
@@ -280,6 +281,10 @@ async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(
                 },
             );
         }
+    }
+    // Where it meets an open transaction it gives way and comes again, rather than wait inside the database for its end.
+    if mongo.has_transactions && !writes.is_empty() {
+        return Tx::begin(mongo).await?.commit(writes).await;
     }
     mongo.run_all(writes).await.map(drop)
 }

@@ -77,6 +77,7 @@ export class OfficialDevice {
     this.log = new DeviceLog(name);
     this.user = user;
     this.transports = transports;
+    this.connects = 0;
   }
 
   stay() {
@@ -90,7 +91,12 @@ export class OfficialDevice {
       reconnectionDelayMax: 100,
       auth: (give) => give({ user_id: this.user, device_id: log.name, acks: true, ...log.position }),
     });
-    this.socket.on('connect', () => (take = log.attachment()));
+    // A client that knows several servers tries another one.
+    this.socket.io.on('reconnect_attempt', () => (this.socket.io.uri = this.server.url));
+    this.socket.on('connect', () => {
+      take = log.attachment();
+      this.connects += 1;
+    });
     this.socket.onAny((event, ...args) => {
       take(event, args);
       if (event !== 'inbox_ready') acknowledge();

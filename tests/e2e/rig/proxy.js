@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { PassThrough } from 'node:stream';
 
 /** A TCP proxy on loopback that can cut what runs through it, and stay cut. */
 export class Proxy {
-  static async start(t, port) {
+  /** What comes back from `port` runs through a stream of `between`, one a connection. */
+  static async start(t, port, between = () => new PassThrough()) {
     const proxy = new Proxy();
     proxy.pairs = new Set();
     proxy.open = true;
@@ -28,7 +30,7 @@ export class Proxy {
         socket.on('close', end);
       }
       client.pipe(upstream);
-      upstream.pipe(client);
+      upstream.pipe(between()).pipe(client);
     });
     proxy.server.listen(0, '127.0.0.1');
     await once(proxy.server, 'listening');

@@ -3,6 +3,9 @@ import { Mongo } from './mongo.js';
 
 const WHICH = process.env.TIDINGS_E2E_STORE ?? 'sqlite';
 
+/** How much a test asks of its store: what stands in for MongoDB here is slower than the embedded store by far. */
+export const scaled = (count) => (WHICH === 'sqlite' ? count : Math.ceil(count / 8));
+
 /** All tests of a file share one server, each with a database of its own; it ends with the file. */
 let shared;
 const ends = [];
