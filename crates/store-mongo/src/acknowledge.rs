@@ -282,8 +282,9 @@ async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(
             );
         }
     }
-    // Where it meets an open transaction it gives way and comes again, rather than wait inside the database for its end.
-    if mongo.has_transactions && !writes.is_empty() {
+    // Where it meets an open transaction it gives way and comes again, rather than wait inside the database for its end. Over
+    // several shards that would cost more than it saves.
+    if mongo.has_transactions && !mongo.is_sharded && !writes.is_empty() {
         return Tx::begin(mongo).await?.commit(writes).await;
     }
     mongo.run_all(writes).await.map(drop)

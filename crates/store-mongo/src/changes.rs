@@ -11,9 +11,12 @@ use tidings_store::{Changes, Resync, StoreError};
 
 /// The inbox's log above `since`.
 ///
-/// The head is read first. What changes while the rest is read has a revision above that head then, is left out here, and
-/// comes with the next call. The floor is read last: a tombstone that was removed before it could be read here raised the
-/// floor before.
+/// The head is read first, and what has come since is left out. Where this reaches the head, it must be whole: a device that
+/// goes on from there hears of what changes after it by name only. A notification that was changed between the two reads has
+/// moved above the head and may have been missed; so that is looked for afterwards, and if there is one all is read again.
+/// Before the head there is no such need: what moves is still above the cursor, and comes with a later page.
+///
+/// The floor is read last: a tombstone that was removed before it could be read here raised the floor before.
 pub(crate) async fn changes(
     mongo: &Mongo,
     user: &UserId,
@@ -30,6 +33,9 @@ pub(crate) async fn changes(
     } else {
         (Vec::new(), false)
     };
+    if !has_more && since < head.rev && has_moved(mongo, user, head.rev).await? {
+        return Err(Failure::Conflict);
+    }
     let (progress, _) = standing(mongo, user, None).await?;
     if since < number(progress.floor) {
         return Err(StoreError::ResyncRequired(Resync::BelowFloor).into());
@@ -40,6 +46,15 @@ pub(crate) async fn changes(
         _ => head.rev,
     };
     Ok(Changes { entries, cursor, head: head.rev, counts, has_more })
+}
+
+/// Whether something that was there at `head` has changed after it.
+async fn has_moved(mongo: &Mongo, user: &UserId, head: Revision) -> Result<bool, Failure> {
+    let filter = doc! {
+        "user_id": user.as_str(), "rev": { "$gt": bound(head) }, "key": { "$gt": 0, "$lte": bound(head) },
+    };
+    let moved = Query::new(INBOXES, CHANGED, filter).fields(doc! { "_id": 1 }).one::<Document>(mongo).await?;
+    Ok(moved.is_some())
 }
 
 /// Whole revisions above `since` and up to `head`, about `limit` items; and whether there are more.

@@ -35,6 +35,8 @@ pub(crate) struct Mongo {
     /// Whether the server has transactions: a replica set or a sharded cluster. Else it is a single server, and this node
     /// the only one.
     pub has_transactions: bool,
+    /// Whether it is several, so that what concerns several inboxes concerns several servers.
+    pub is_sharded: bool,
     pub heads: Heads,
     pub confirmed: Confirmed,
     pub journal: Journal,

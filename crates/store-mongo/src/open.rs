@@ -214,8 +214,8 @@ pub(crate) async fn connect(
     let hello = admin.run_command(doc! { "hello": 1 });
     let hello = Patience::new(options.patience).within(async { Ok(hello.await?) }).await;
     let hello = hello.map_err(unusable(hosts.clone()))?;
-    let has_transactions =
-        hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    let is_sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    let has_transactions = is_sharded || hello.contains_key("setName");
     let concerns = DatabaseOptions::builder()
         .read_concern(read_concern())
         .write_concern(write_concern())
@@ -227,6 +227,7 @@ pub(crate) async fn connect(
         db,
         hosts,
         has_transactions,
+        is_sharded,
         heads: Default::default(),
         confirmed: Default::default(),
         journal: Default::default(),

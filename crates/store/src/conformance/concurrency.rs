@@ -1,6 +1,7 @@
 use super::Factory;
 use super::fixture::{Fixture, numbers, user};
 use crate::InboxQuery;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tidings_domain::{Mark, MarkOp, MarkTarget};
@@ -76,6 +77,39 @@ pub async fn readers_see_prefixes_only(factory: &dyn Factory) {
     }
     done.store(true, Ordering::SeqCst);
     assert_eq!(reader.await.unwrap(), sent);
+}
+
+/// A device that reads up to a cursor and goes on from there hears of later changes by their ids alone. So what it has read
+/// must hold every notification that was created up to there, in whatever state.
+pub async fn resumes_are_whole_while_marks_go_on(factory: &dyn Factory) {
+    let it = Arc::new(Fixture::open(factory).await);
+    it.send_many("ana", 20).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (it, done) = (Arc::clone(&it), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut read = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                let log = it.store.changes(&user("ana"), 0, 100_000).await.unwrap();
+                assert!(!log.has_more);
+                read.push((log.cursor, log.entries.iter().map(|entry| entry.seq()).collect::<BTreeSet<_>>()));
+            }
+            read
+        })
+    };
+    let sending = senders(&it, 2, 15);
+    for round in 0..40 {
+        let op = if round % 2 == 0 { MarkOp::Read } else { MarkOp::Unread };
+        it.mark_up_to("ana", op, u64::MAX).await;
+    }
+    for sender in sending {
+        sender.await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    let sent: BTreeSet<_> = it.everything("ana").await.iter().map(|notification| notification.seq).collect();
+    for (cursor, seqs) in reader.await.unwrap() {
+        assert_eq!(seqs, sent.range(..=cursor).copied().collect(), "read up to {cursor}");
+    }
 }
 
 pub async fn the_observer_hears_in_order(factory: &dyn Factory) {

@@ -78,7 +78,8 @@ macro_rules! conformance {
             devices: start_where_they_attach, a_known_device_keeps_its_cursor, last_seen_first, are_at_most_a_thousand,
                 unseen_ones_are_forgotten, a_connection_names_its_device, the_newest_registration_of_a_connection_counts,
                 of_two_users_do_not_mix;
-            concurrency: many_senders_leave_no_holes, readers_see_prefixes_only, the_observer_hears_in_order,
+            concurrency: many_senders_leave_no_holes, readers_see_prefixes_only, resumes_are_whole_while_marks_go_on,
+                the_observer_hears_in_order,
                 marks_and_sends_keep_the_counts;
             lifecycle: everything_survives_reopening, a_closed_store_is_unavailable, is_ready,
                 two_stores_have_two_epochs;
