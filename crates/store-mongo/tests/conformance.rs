@@ -5,6 +5,7 @@ mod common;
 use async_trait::async_trait;
 use common::{single_uri, unused, uri};
 use std::sync::Arc;
+use std::time::Duration;
 use tidings_domain::{Clock, Timestamp};
 use tidings_store::conformance::{Factory, ManualClock, Movable};
 use tidings_store::transfer::{Sink, Source};
@@ -23,11 +24,16 @@ impl Databases {
     }
 }
 
+/// All of this runs at once against a server that does one thing at a time: slow is no failure here.
+fn patient() -> Options {
+    Options { patience: Duration::from_secs(90), ..Options::default() }
+}
+
 #[async_trait]
 impl Factory for Databases {
     async fn open(&self, name: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Arc<dyn Store> {
         let uri = self.of(name);
-        Arc::new(MongoStore::open(&uri, Options::default(), clock, observer).await.expect("a store opens"))
+        Arc::new(MongoStore::open(&uri, patient(), clock, observer).await.expect("a store opens"))
     }
 
     fn sequences(&self) -> (u64, u64) {
