@@ -15,8 +15,6 @@ const latencies = [];
 const devices = ['websocket', 'polling'].map((transport) => {
   const device = new OfficialDevice(server, USER, transport, { transports: [transport] });
   device.stay();
-  device.connects = 0;
-  device.socket.on('connect', () => (device.connects += 1));
   device.socket.on('send_notification', ({ message }) => latencies.push(performance.now() - Number(message)));
   return device;
 });
