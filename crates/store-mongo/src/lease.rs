@@ -64,7 +64,7 @@ impl Lease {
 }
 
 impl Mongo {
-    /// Takes the lease, or waits until its holder shows no life for as long as it holds. `false`: somebody else renews it.
+    /// Takes the lease, or waits until its holder shows no life for as long as it holds. [`Taken`]: somebody else renews it.
     pub(crate) async fn take_lease(&self) -> Result<Result<(), Taken>, Failure> {
         let mut seen = self.held().await?;
         // The last renewal of a node that has just died may still be on its way: one is no sign of life, two are.

@@ -6,19 +6,11 @@ import net from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { certificate } from './certificate.js';
+import { freePort } from './port.js';
 import { run, runToEnd, temporaryFolder } from './server.js';
 import { until, within } from './until.js';
 
 const committed = (name) => readFile(new URL(`../../../docs/deploy/${name}`, import.meta.url), 'utf8');
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** A real reverse proxy before some nodes, with the configuration of `docs/deploy`, of which only the addresses differ. */
 export class Front {
