@@ -219,7 +219,7 @@ class Pane {
     socket.on("inbox_ready", mine((info, offset) => this.ready(info, offset)));
     socket.on("send_notification", mine((notification, meta, offset) => {
       this.note("send_notification", meta.prev, offset);
-      this.receive(offset, meta.prev, meta, () => {
+      this.receive(offset, notification.rev, meta, meta, () => {
         inbox.put(notification);
         this.fresh.add(notification.id);
         announce(`For ${this.user}: ${notification.title || notification.message}`);
@@ -227,7 +227,7 @@ class Pane {
     }));
     socket.on("notification_updated", mine((change, counts, offset) => {
       this.note(change.op, change.prev, offset);
-      this.receive(offset, change.prev, counts, () => inbox.apply(change));
+      this.receive(offset, change.rev, change, counts, () => inbox.apply(change));
     }));
     socket.on("sync_required", mine(({ reason }) => {
       this.note(`sync_required (${reason})`);
@@ -248,20 +248,19 @@ class Pane {
   }
 
   /** Takes one event in its turn. While the inbox is being read anew, events wait for it. */
-  receive(offset, prev, counts, apply) {
+  receive(offset, rev, { prev }, counts, apply) {
     if (this.waiting) {
-      this.waiting.push([offset, prev, counts, apply]);
+      this.waiting.push([offset, rev, { prev }, counts, apply]);
       return;
     }
-    const at = offset.lastIndexOf(":");
-    const epoch = offset.slice(0, at);
-    const rev = Number(offset.slice(at + 1));
+    const { epoch, rev: cursor } = placeOf(offset);
     const { inbox } = this;
     const place = inbox.place(epoch, rev, prev);
     if (place === "gap") this.reload();
     if (place !== "next") return;
     const incomplete = apply() === true;
-    inbox.cursor = rev;
+    // A part of a revision that another part follows carries the cursor of the revision before.
+    inbox.cursor = Math.max(inbox.cursor, cursor);
     inbox.counts = { ...inbox.counts, ...pick(counts, ["unread", "unseen", "total"]) };
     this.acknowledge();
     this.draw();
@@ -390,7 +389,7 @@ class Pane {
 
   note(event, prev, offset) {
     const line = document.createElement("li");
-    const rev = offset ? ` ${offset.slice(offset.lastIndexOf(":") + 1)}` : "";
+    const rev = offset ? ` ${placeOf(offset).rev}` : "";
     const after = prev === undefined ? "" : ` after ${prev}`;
     line.textContent = `${new Date().toLocaleTimeString()}  ${event}${rev}${after}`;
     const wire = part(this.root, "wire");
@@ -630,6 +629,12 @@ function watch(id, line, state, until) {
 // ---- small things ------------------------------------------------------------------------------------------------
 
 const pick = (object, names) => Object.fromEntries(names.map((name) => [name, object[name]]));
+
+/** The epoch and the revision in the last argument of an event; what follows them after a `;` is the server's own. */
+function placeOf(offset) {
+  const [, epoch, rev] = /^(.+?):(\d+)(?:;.*)?$/.exec(offset);
+  return { epoch, rev: Number(rev) };
+}
 
 /** Emits and waits for the server's answer; `null` when none comes. */
 function emit(socket, event, argument) {

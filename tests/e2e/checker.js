@@ -2,6 +2,7 @@
 // the inbox made from nothing but those events. Both are held against the store as it is read over HTTP: nothing lost,
 // nothing out of order, nothing twice, nothing invented, and the last badge is the counted one.
 
+import { placeOf } from './rig/offset.js';
 import { until } from './rig/until.js';
 
 /** What a device must agree on with the store. `status` is not among it: becoming delivered is no news for devices. */
@@ -13,6 +14,7 @@ export class DeviceLog {
     this.epoch = null;
     this.start = null;
     this.cursor = null;
+    this.offset = null;
     this.entries = [];
     this.picture = new Map();
     this.had = new Set();
@@ -26,10 +28,16 @@ export class DeviceLog {
     return this.epoch === null ? {} : { epoch: this.epoch, cursor: this.cursor };
   }
 
+  /** What an official client adds by itself: the `pid` that it was given, and the last offset that it got, as it came. */
+  repeated(pid) {
+    return pid === undefined || this.offset === null ? {} : { pid, offset: this.offset };
+  }
+
   /** A new connection of this device: gives what to call with its events. */
   attachment() {
     const connection = { served: null };
     return (event, args) => {
+      if (typeof args.at(-1) === 'string') this.offset = args.at(-1);
       if (event === 'inbox_ready') this.#ready(connection, ...args);
       else if (event === 'send_notification') this.#sent(connection, ...args);
       else if (event === 'notification_updated') this.#updated(connection, ...args);
@@ -44,7 +52,8 @@ export class DeviceLog {
   #ready(connection, info, offset) {
     connection.served = info.cursor;
     this.counts = { unread: info.unread, unseen: info.unseen, total: info.total };
-    if (offset !== `${info.epoch}:${info.cursor}`) this.#fault('outOfOrder', `inbox_ready at ${info.cursor} said ${offset}`);
+    const { epoch, rev } = placeOf(offset);
+    if (epoch !== info.epoch || rev !== info.cursor) this.#fault('outOfOrder', `inbox_ready at ${info.cursor} said ${offset}`);
     if (info.mode === 'snapshot') this.#fault('lost', `was given a snapshot at ${info.cursor}, stood at ${this.cursor}`);
     if (this.epoch === null) {
       this.epoch = info.epoch;
@@ -68,15 +77,39 @@ export class DeviceLog {
   }
 
   #updated(connection, change, counts, offset) {
+    if (change.part && change.part.index < change.part.of - 1) {
+      this.#part(connection, change, counts, offset);
+      return;
+    }
     const next = this.#place(connection, offset, change.prev);
     if (next === null) return;
     if (change.rev !== next) this.#fault('outOfOrder', `an update of rev ${change.rev} came as ${next}`);
     const ids = change.ids ?? change.notifications?.map(({ id }) => id) ?? this.#reached(change);
     this.#take('notification_updated', next, ids, counts);
+    this.#apply(change, ids, next);
+  }
+
+  /** One part of a revision, which another part follows: it changes the picture, and moves no cursor. */
+  #part(connection, change, counts, offset) {
+    const { epoch, rev } = placeOf(offset);
+    if (connection.served === null) this.#fault('outOfOrder', `${offset} came before inbox_ready`);
+    else if (change.prev !== connection.served) this.#fault('lost', `a part at ${offset} follows ${change.prev}, the socket had been served ${connection.served}`);
+    if (epoch !== this.epoch) this.#fault('lost', `${offset} is of another epoch than ${this.epoch}`);
+    if (rev !== change.prev) this.#fault('outOfOrder', `a part of rev ${change.rev} after ${change.prev} said ${offset}`);
+    if (change.rev <= this.cursor) {
+      this.dropped += 1;
+      return;
+    }
+    this.counts = pickCounts(counts);
+    this.#apply(change, change.ids ?? change.notifications.map(({ id }) => id), change.rev);
+  }
+
+  #apply(change, ids, at) {
     for (const notification of change.notifications ?? []) {
       const isNew = !notification.deleted && notification.seq > this.start && !this.had.has(notification.id);
-      // Several of one revision come in one event; one alone must come as new, or simple clients never see it.
-      if (isNew && change.notifications.length === 1) this.#fault('lost', `${notification.id} came as an update only, at ${next}`);
+      // Several of one revision come in one event, or in parts; one alone must come as new, or simple clients never see it.
+      const isAlone = change.notifications.length === 1 && !change.part;
+      if (isNew && isAlone) this.#fault('lost', `${notification.id} came as an update only, at ${at}`);
       this.had.add(notification.id);
       if (notification.deleted) this.picture.delete(notification.id);
       else this.picture.set(notification.id, notification);
@@ -104,9 +137,7 @@ export class DeviceLog {
 
   /** Gives the event's revision, or `null` for what this device has already. */
   #place(connection, offset, prev) {
-    const at = offset.lastIndexOf(':');
-    const epoch = offset.slice(0, at);
-    const rev = Number(offset.slice(at + 1));
+    const { epoch, rev } = placeOf(offset);
     if (connection.served === null) this.#fault('outOfOrder', `${offset} came before inbox_ready`);
     else if (prev !== connection.served) this.#fault('lost', `${offset} follows ${prev}, the socket had been served ${connection.served}`);
     if (rev <= connection.served) this.#fault('outOfOrder', `${offset} came after ${connection.served} on one socket`);
@@ -122,7 +153,7 @@ export class DeviceLog {
 
   #take(event, rev, ids, counts) {
     this.cursor = rev;
-    this.counts = { unread: counts.unread, unseen: counts.unseen, total: counts.total };
+    this.counts = pickCounts(counts);
     this.entries.push({ epoch: this.epoch, rev, event, ids, at: performance.now() });
   }
 }

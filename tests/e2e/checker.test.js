@@ -68,3 +68,27 @@ test('a stale state, a deleted one still shown and a wrong badge are named', () 
   const found = judged([start, one, two], { data: deleted, inbox: [notification(2)] });
   assert.ok(found.lost.some((text) => text.includes('still shows n1')));
 });
+
+test('what the server adds to an offset is its own', () => {
+  const more = ['send_notification', [notification(2), { prev: 1, ...counts(2) }, 'e:2;7:9']];
+  assert.deepEqual(judged([['inbox_ready', [ready(0)[0], 'e:0;7']], one, more]), SPOTLESS);
+  const log = new DeviceLog('phone');
+  log.attachment()('inbox_ready', [ready(0)[0], 'e:0;7']);
+  assert.deepEqual(log.repeated('p'), { pid: 'p', offset: 'e:0;7' });
+});
+
+/** Parts of revision 3, which changed both notifications. */
+const part = (index, rev, n) => ['notification_updated', [
+  { rev: 3, prev: 2, op: 'sync', notifications: [notification(n, { rev: 3, is_read: true, is_seen: true })], part: { index, of: 2 } }, counts(0, 2), `e:${rev}`]];
+const read = [notification(1, { rev: 3, is_read: true, is_seen: true }), notification(2, { rev: 3, is_read: true, is_seen: true })];
+
+test('a revision in parts is one, also when it was cut between them', () => {
+  assert.deepEqual(judged([start, one, two, part(0, 2, 1), part(1, 3, 2)], { data: read }), SPOTLESS);
+  const cut = [start, one, two, part(0, 2, 1), ['again'], ['inbox_ready', ready(2)], part(0, 2, 1), part(1, 3, 2)];
+  assert.deepEqual(judged(cut, { data: read }), SPOTLESS);
+});
+
+test('a part that never came, and one that moves the cursor into its revision, are named', () => {
+  assert.ok(kinds(judged([start, one, two, part(1, 3, 2)], { data: read })).includes('lost'));
+  assert.ok(kinds(judged([start, one, two, part(0, 3, 1), part(1, 3, 2)], { data: read })).includes('outOfOrder'));
+});

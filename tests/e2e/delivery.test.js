@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { placeOf } from './rig/offset.js';
 import { connect } from './rig/socket.js';
 import { Server, userPath } from './rig/server.js';
 import { until } from './rig/until.js';
@@ -389,10 +390,10 @@ describe('a change on one device reaches the others', { concurrency: 4 }, () => 
     const { head, total, unread, unseen } = (await server.inbox('ana')).meta;
     assert.equal(total, 15);
     for (const device of [phone, laptop]) {
-      await until('the device is at the head', () => device.received.at(-1).args.at(-1).endsWith(`:${head}`));
+      await until('the device is at the head', () => placeOf(device.received.at(-1).args.at(-1)).rev === head);
       const last = device.received.at(-1).args[1];
       assert.deepEqual([last.total, last.unread, last.unseen], [total, unread, unseen]);
-      const revs = device.received.map(({ args }) => Number(args.at(-1).split(':')[1]));
+      const revs = device.received.map(({ args }) => placeOf(args.at(-1)).rev);
       assert.deepEqual(revs, [...revs].sort((a, b) => a - b));
     }
   });

@@ -53,10 +53,12 @@ fn without_id(text: &str) -> &str {
     text.trim_start_matches(|c: char| c.is_ascii_digit())
 }
 
-/// The last argument of an event, when it is a cursor: `…,"epoch:rev"]`. An epoch needs no escapes.
+/// The last argument of an event, when it is a cursor: `…,"epoch:rev"]`. An epoch needs no escapes. While a resume is under
+/// way, the server may add `;` and text of its own.
 pub fn cursor(json: &str) -> Option<Cursor<'_>> {
     let (_, text) = json.strip_suffix("\"]")?.rsplit_once('"')?;
-    let (epoch, rev) = text.rsplit_once(':')?;
+    let place = text.split_once(';').map_or(text, |(place, _)| place);
+    let (epoch, rev) = place.rsplit_once(':')?;
     Some(Cursor { epoch, rev: rev.parse().ok()? })
 }
 
@@ -103,6 +105,7 @@ mod tests {
     fn the_cursor_is_the_last_argument() {
         let json = r#"["send_notification",{"message":"a:1"},{"prev":3},"9f-1:4"]"#;
         assert_eq!(cursor(json), Some(Cursor { epoch: "9f-1", rev: 4 }));
+        assert_eq!(cursor(r#"["x",{},"9f-1:4;12:9"]"#), Some(Cursor { epoch: "9f-1", rev: 4 }));
         for json in
             ["", "[]", r#"["x"]"#, r#"["x","e:"]"#, r#"["x","e:1",{}]"#, r#"["x","e:18446744073709551616"]"#]
         {

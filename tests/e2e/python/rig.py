@@ -17,6 +17,12 @@ BINARY = Path(os.environ.get("TIDINGS_BIN", ROOT / "target/debug/tidings")).reso
 DEADLINE = 20.0
 
 
+def place_of(offset):
+    """The epoch and the revision in an offset. What follows the revision after a `;` is the server's own."""
+    epoch, rev = re.fullmatch(r"(.+?):(\d+)(?:;.*)?", offset).groups()
+    return epoch, int(rev)
+
+
 def until(what, probe, deadline=DEADLINE):
     """Asks again and again until `probe` gives something truthy, and gives that."""
     end = time.monotonic() + deadline

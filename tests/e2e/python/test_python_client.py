@@ -3,7 +3,7 @@
 import unittest
 
 import socketio
-from rig import DEADLINE, Proxy, Server, until
+from rig import DEADLINE, Proxy, Server, place_of, until
 
 
 class Device:
@@ -37,8 +37,8 @@ class Device:
         self._moved(offset)
 
     def _moved(self, offset):
-        epoch, rev = offset.rsplit(":", 1)
-        self.position = {"epoch": epoch, "cursor": int(rev)}
+        epoch, rev = place_of(offset)
+        self.position = {"epoch": epoch, "cursor": rev}
 
     @property
     def messages(self):

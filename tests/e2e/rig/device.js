@@ -14,7 +14,10 @@ function acknowledger(log, emit) {
   };
 }
 
-/** A device on a bare websocket that keeps its own cursor: it attaches, vanishes and comes back as it is told. */
+/**
+ * A device on a bare websocket that keeps its own cursor, and repeats `pid` and offset as an official client does: it
+ * attaches, vanishes and comes back as it is told.
+ */
 export class BareDevice {
   constructor(server, user, name, { acks = true } = {}) {
     this.server = server;
@@ -31,8 +34,9 @@ export class BareDevice {
     const acknowledge = acknowledger(this.log, (position) => current && wire.emit('ack_notifications', position));
     const wire = new Wire(
       this.server.url,
-      { user_id: this.user, device_id: this.log.name, acks: this.acks, ...this.log.position },
+      { user_id: this.user, device_id: this.log.name, acks: this.acks, ...this.log.position, ...this.log.repeated(this.pid) },
       {
+        onWelcome: ({ pid }) => (this.pid = pid),
         onEvent: (event, args) => {
           if (!current) return;
           take(event, args);

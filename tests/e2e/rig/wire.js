@@ -6,8 +6,8 @@ import { until } from './until.js';
  * reading, vanish. One of them costs little, so that there can be thousands.
  */
 export class Wire {
-  /** `auth` is the payload of CONNECT. Events are given to `onEvent(event, args)` too, as they come. */
-  constructor(url, auth, { pong = true, onEvent, origin } = {}) {
+  /** `auth` is the payload of CONNECT. Its answer is given to `onWelcome`, events to `onEvent(event, args)`, as they come. */
+  constructor(url, auth, { pong = true, onEvent, onWelcome, origin } = {}) {
     this.events = [];
     this.pings = [];
     this.acks = new Map();
@@ -23,10 +23,10 @@ export class Wire {
     this.socket.on('ping', (data) => {
       if (!this.pong) this.pings.push(() => this.socket.pong(data));
     });
-    this.socket.on('message', (data) => this.packet(data.toString(), auth, onEvent));
+    this.socket.on('message', (data) => this.packet(data.toString(), auth, { onEvent, onWelcome }));
   }
 
-  packet(text, auth, onEvent) {
+  packet(text, auth, { onEvent, onWelcome }) {
     if (text === '2') {
       if (this.pong) this.socket.send('3');
       else this.pings.push(() => this.socket.send('3'));
@@ -35,6 +35,7 @@ export class Wire {
       this.socket.send(`40${JSON.stringify(auth ?? {})}`);
     } else if (text.startsWith('40')) {
       this.welcome = JSON.parse(text.slice(2));
+      onWelcome?.(this.welcome);
     } else if (text.startsWith('44')) {
       this.refusal = JSON.parse(text.slice(2));
     } else if (text.startsWith('42')) {
