@@ -111,6 +111,54 @@ describe('the stream', { concurrency: 4 }, () => {
     assert.equal(lost.events[0].args[0].cursor, 3);
   });
 
+  test('resumes from lastEventId in the URL, where a polyfill of EventSource puts it', async (t) => {
+    const server = await Server.start(t);
+    const [, two, three] = await server.sendMany('ana', 3);
+    const { epoch } = (await server.inbox('ana')).meta;
+    const resumed = await stream(t, server, 'ana', `device_id=feed&lastEventId=${epoch}%3A2`);
+    const [sent] = await resumed.count('send_notification', 1);
+    assert.equal(sent.args[0].id, three.id);
+    assert.equal(resumed.events[0].args[0].mode, 'resume');
+    await until('delivered', async () => (await server.status(two.id)) === 'delivered');
+  });
+
+  test('an id of another server is answered with sync_required, since EventSource gives up on an error', async (t) => {
+    const server = await Server.start(t);
+    const receipts = await server.sendMany('ana', 2);
+    for (const [query, headers] of [['', { 'last-event-id': '42' }], ['', { 'last-event-id': 'nonsense' }], ['lastEventId=42', {}]]) {
+      const { response, events, count } = await stream(t, server, 'ana', query, headers);
+      assert.equal(response.status, 200);
+      await count('inbox_ready', 1);
+      await until('sync_required', () => events.some(({ event }) => event === 'sync_required'));
+      assert.deepEqual([events[0].args[0].mode, events[0].args[0].cursor], ['snapshot', 2]);
+    }
+    for (const { id } of receipts) assert.equal(await server.status(id), 'pending');
+  });
+
+  test('says how soon to return in the block of inbox_ready, not in an empty one', async (t) => {
+    const server = await Server.start(t);
+    const response = await fetch(`${server.url}${userPath('ana')}/stream`);
+    let text = '';
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) if ((text += chunk).includes('\n\n')) break;
+    const [block] = text.split('\n\n');
+    assert.match(block, /^retry: \d+$/m);
+    assert.match(block, /^event: inbox_ready$/m);
+    assert.match(block, /^data: /m);
+  });
+
+  test('HEAD tells what GET would, and changes nothing', async (t) => {
+    const server = await Server.start(t);
+    const receipts = await server.sendMany('ana', 3);
+    const { epoch } = (await server.inbox('ana')).meta;
+    const path = `${userPath('ana')}/stream?device_id=feed`;
+    const answer = await server.request('HEAD', path, undefined, { 'last-event-id': `${epoch}:3` });
+    assert.equal(answer.status, 200);
+    assert.match(answer.type, /^text\/event-stream/);
+    assert.equal((await server.request('HEAD', `${path}&cursor=x`)).status, 400);
+    assert.deepEqual(await server.devices('ana'), []);
+    for (const { id } of receipts) assert.equal(await server.status(id), 'pending');
+  });
+
   test('its device is online while it is open', async (t) => {
     const server = await Server.start(t);
     const { close, count } = await stream(t, server, 'ana', 'device_id=feed');
@@ -125,7 +173,7 @@ describe('the stream', { concurrency: 4 }, () => {
 
   test('a bad position is refused', async (t) => {
     const server = await Server.start(t);
-    for (const [query, headers] of [['cursor=x&epoch=e', {}], ['cursor=-1&epoch=e', {}], ['', { 'last-event-id': 'nonsense' }], ['device_id=', {}]]) {
+    for (const [query, headers] of [['cursor=x&epoch=e', {}], ['cursor=-1&epoch=e', {}], ['device_id=', {}]]) {
       const { response } = await stream(t, server, 'ana', query, headers);
       assert.equal(response.status, 400, query);
       assert.match(response.headers.get('content-type'), /^application\/problem\+json/);

@@ -47,9 +47,8 @@ impl Reader {
     async fn next(&mut self) -> Option<Bytes> {
         if !self.opened {
             self.opened = true;
-            let mut text = String::from("retry: 2000\n\n");
-            text.push_str(&self.announcement());
-            return Some(text.into());
+            // In the first event's block: alone in a block it is an empty event to some clients.
+            return Some(format!("retry: 2000\n{}", self.announcement()).into());
         }
         let draining = self.app.draining.clone();
         let (feed, key) = (self.attached.pump.seat().feed.clone(), self.attached.pump.seat().key);
