@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { settle, SPOTLESS, verdict } from './checker.js';
 import { BareDevice, OfficialDevice } from './rig/device.js';
-import { seeded } from './rig/random.js';
+import { seeded, testByChance } from './rig/random.js';
 import { Server, userPath } from './rig/server.js';
 import { scaled } from './rig/store.js';
 import { until } from './rig/until.js';
@@ -102,9 +102,8 @@ test('one send at the very moment of attaching arrives, with nothing after it to
   }));
 });
 
-test('marks, edits and recalls cross from several devices that come and go', async (t) => {
+testByChance('marks, edits and recalls cross from several devices that come and go', {}, async (t, random) => {
   const OPERATIONS = scaled(700);
-  const random = seeded(t);
   const server = await Server.start(t);
   const devices = [
     new BareDevice(server, 'ana', 'phone'),
