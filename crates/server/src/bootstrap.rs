@@ -3,7 +3,7 @@
 use crate::app::{App, Limits};
 use crate::config::Config;
 use crate::http::Requests;
-use crate::realtime::{Hub, SEND_BUFFER, STALL, check_heads, serve_socket};
+use crate::realtime::{Hub, SEND_LIMIT, STALL, check_heads, serve_socket};
 use crate::tls::{Tls, TlsError};
 use crate::{http, upkeep};
 use secrecy::{ExposeSecret, SecretString};
@@ -263,7 +263,7 @@ fn socket_config(config: &Config, origins: &Origins) -> tidings_socketio::Config
     tidings_socketio::Config {
         handshake_timeout: config.handshake,
         max_packet_bytes: config.max_packet,
-        send_buffer_bytes: SEND_BUFFER,
+        send_buffer_bytes: SEND_LIMIT,
         stall_timeout: STALL,
         origins: origins.clone(),
         max_sockets: config.max_sockets,

@@ -179,6 +179,102 @@ async fn an_application_that_is_behind_stops_the_reading_and_not_the_connection(
     reading.abort();
 }
 
+/// Takes no events until it is told to, and meanwhile sends and hears of what arrived.
+async fn busy_elsewhere(
+    mut socket: Socket,
+    go: Arc<Notify>,
+    receipts: mpsc::UnboundedSender<u64>,
+    events: mpsc::UnboundedSender<String>,
+) {
+    socket.accept(None).unwrap();
+    socket.send(&Packet::event("read me", &()).unwrap()).unwrap();
+    socket.want_receipt(Duration::ZERO);
+    loop {
+        tokio::select! {
+            incoming = socket.recv_without_events() => match incoming {
+                Some(Incoming::Receipt(position)) => receipts.send(position).unwrap(),
+                Some(Incoming::Upgraded) => {}
+                other => panic!("neither receipt nor upgrade: {other:?}"),
+            },
+            () = go.notified() => break,
+        }
+    }
+    while let Some(incoming) = socket.recv().await {
+        if let Incoming::Event(event) = incoming {
+            events.send(event.args[0].get().to_owned()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn receipts_come_while_events_wait() {
+    let go = Arc::new(Notify::new());
+    let (receipts, mut received) = mpsc::unbounded_channel();
+    let (events, mut took) = mpsc::unbounded_channel();
+    let gate = go.clone();
+    let server = serve(Config { inbound_events: 4, ..config() }, move |socket, _| {
+        busy_elsewhere(socket, gate.clone(), receipts.clone(), events.clone())
+    })
+    .await;
+    let mut client = server.connected().await;
+    assert_eq!(client.text().await, "42[\"read me\"]");
+    assert_eq!(client.text().await, "2");
+    for n in 0..3 {
+        client.send(&format!("42[\"n\",{n}]")).await;
+    }
+    client.send("3").await;
+    for n in 3..500 {
+        client.send(&format!("42[\"n\",{n}]")).await;
+    }
+    assert_eq!(within("the receipt", received.recv()).await, Some(1));
+    assert!(took.try_recv().is_err());
+    // What it sent before it said goodbye is still to come.
+    client.send("41").await;
+    go.notify_one();
+    for n in 0..500 {
+        assert_eq!(within("an event", took.recv()).await, Some(n.to_string()));
+    }
+    until("it is gone", || server.io.sockets() == 0).await;
+}
+
+/// The client goes by the server's pings too: without any it would take the server for dead.
+#[tokio::test]
+async fn a_client_that_is_not_listened_to_is_pinged_on() {
+    let go = Arc::new(Notify::new());
+    let (receipts, _received) = mpsc::unbounded_channel();
+    let (events, mut took) = mpsc::unbounded_channel();
+    let gate = go.clone();
+    let settings = Config {
+        ping_interval: Duration::from_millis(20),
+        ping_timeout: Duration::from_millis(60),
+        inbound_events: 4,
+        ..config()
+    };
+    let server = serve(settings, move |socket, _| {
+        busy_elsewhere(socket, gate.clone(), receipts.clone(), events.clone())
+    })
+    .await;
+    let mut client = server.connected().await;
+    for n in 0..8 {
+        client.send(&format!("42[\"n\",{n}]")).await;
+    }
+    assert_eq!(client.text().await, "42[\"read me\"]");
+    for _ in 0..10 {
+        assert_eq!(client.text().await, "2");
+        client.send("3").await;
+    }
+    go.notify_one();
+    for n in 0..8 {
+        assert_eq!(within("an event", took.recv()).await, Some(n.to_string()));
+    }
+    // It is kept by its pongs again.
+    for _ in 0..10 {
+        assert_eq!(client.text().await, "2");
+        client.send("3").await;
+    }
+    assert_eq!(server.io.sockets(), 1);
+}
+
 #[tokio::test]
 async fn asking_for_namespaces_without_reading_does_not_fill_memory() {
     use futures_util::SinkExt;

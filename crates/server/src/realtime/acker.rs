@@ -40,13 +40,16 @@ impl Acker {
         Self { store, user, device, running: None, next: None }
     }
 
-    /// What is above `after` and up to `up_to` has arrived.
-    pub fn confirm(&mut self, after: Revision, up_to: Revision, callback: Option<AckId>) {
+    /// What is above `after` and up to `up_to` has arrived. Returns whether this takes a write; otherwise it was merged
+    /// with what waits for its write already.
+    pub fn confirm(&mut self, after: Revision, up_to: Revision, callback: Option<AckId>) -> bool {
+        let merged = self.next.is_some();
         let next = self.next.get_or_insert_with(|| Wanted { after, up_to, callbacks: Vec::new() });
         next.after = next.after.min(after);
         next.up_to = next.up_to.max(up_to);
         next.callbacks.extend(callback);
         self.start();
+        !merged
     }
 
     fn start(&mut self) {
@@ -60,9 +63,14 @@ impl Acker {
         }
     }
 
-    /// Whether it can take more callbacks.
+    /// Whether it can take more callbacks. Where it cannot, a write is under way, and there is room when that is done.
     pub fn has_room(&self) -> bool {
         self.next.as_ref().is_none_or(|next| next.callbacks.len() < CALLBACKS)
+    }
+
+    /// Whether a write is under way.
+    pub fn is_writing(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Waits for the write under way; forever when there is none. Safe to drop while it waits.

@@ -1,5 +1,4 @@
-//! What a client may ask over its socket, one function an event. Every one answers its callback; none is fatal but
-//! flooding.
+//! What a client may ask over its socket, one function an event. Every one answers its callback; none is fatal.
 
 use crate::input::{Attach, Refused, check_json, read_ack, read_mark, read_sync};
 use crate::realtime::attach::{AttachError, check_given};
@@ -10,7 +9,7 @@ use tidings_auth::Principal;
 use tidings_domain::{FieldError, Mode, Revision, Start};
 use tidings_socketio::{AckId, Event, Packet, SendError, Socket};
 use tidings_store::{Marked, StoreError};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 /// A refusal, as callbacks, `register_failed` and a `connect_error`'s `data` carry it.
 #[derive(Debug, Serialize)]
@@ -113,7 +112,7 @@ fn answer(socket: &Socket, callback: Option<AckId>, value: &impl Serialize) -> R
 pub fn end_of(error: SendError) -> End {
     match error {
         SendError::Closed => End::Gone,
-        // The window is smaller than the buffer, so this is callbacks that nobody reads.
+        // What one step adds always fits, so this does not happen.
         SendError::Full => End::Close,
         SendError::Encode(error) => {
             tracing::error!(%error, "an event could not be encoded; its socket is closed");
@@ -138,15 +137,11 @@ impl Session {
     /// Carries out one event of the client.
     pub(super) async fn on_event(&mut self, event: Event) -> Result<(), End> {
         let Event { name, args, ack, .. } = event;
-        match self.gate.pass(Instant::now()) {
-            Gate::Open => {}
-            Gate::Shut => {
-                let failure = Failure::new("rate_limited", "too many events a second from this socket");
-                return answer(&self.socket, ack, &failure);
-            }
-            Gate::Abused => return Err(End::Close),
-        }
         let argument = args.first().map_or("null", |argument| argument.get());
+        // An acknowledgement counts only where it costs something, since it is cumulative.
+        if name != "ack_notifications" {
+            self.gate.count(Instant::now());
+        }
         if let Err(malformed) = check_json(argument.as_bytes()) {
             return answer(&self.socket, ack, &Failure::from(Refused::from(malformed)));
         }
@@ -154,6 +149,7 @@ impl Session {
             "register_user" => self.register(argument, ack).await,
             "ack_notifications" => self.acknowledge(argument, ack).await,
             "mark" => {
+                self.settle_acks().await?;
                 let marked = self.mark(argument).await;
                 self.reply(ack, marked)
             }
@@ -243,17 +239,20 @@ impl Session {
         match (checked, &mut self.attached) {
             (Ok(rev), Some(reading)) => {
                 // The client's word covers everything up to there, as it is cumulative.
-                if reading.acker.has_room() {
-                    reading.acker.confirm(0, rev, ack);
-                    Ok(())
-                } else {
-                    let failure = Failure::new("rate_limited", "too many acknowledgements at once");
-                    answer(&self.socket, ack, &failure)
+                if reading.acker.confirm(0, rev, ack) {
+                    self.gate.count(Instant::now());
                 }
+                Ok(())
             }
-            (Err(failure), _) => answer(&self.socket, ack, &failure),
-            (Ok(_), None) => answer(&self.socket, ack, &Failure::not_registered()),
+            (Err(failure), _) => self.refuse_ack(ack, &failure),
+            (Ok(_), None) => self.refuse_ack(ack, &Failure::not_registered()),
         }
+    }
+
+    /// Unlike one that is merged with others, a refused one counts.
+    fn refuse_ack(&mut self, ack: Option<AckId>, failure: &Failure) -> Result<(), End> {
+        self.gate.count(Instant::now());
+        answer(&self.socket, ack, failure)
     }
 
     async fn check_ack(&mut self, argument: &str) -> Result<Revision, Failure> {
@@ -261,12 +260,23 @@ impl Session {
         let (rev, _) = read_ack(argument)?;
         // What this node has not heard of may still exist; what does not exist cannot have arrived.
         if rev > reading.attached.pump.head() {
+            self.gate.count(Instant::now());
             let head = self.app.store.locate(reading.attached.pump.user(), None).await?.head;
             if rev > head {
                 return Err(StoreError::AboveHead { head }.into());
             }
         }
         Ok(rev)
+    }
+
+    /// What was confirmed before is stored before what follows: a mark gives its notifications a new revision, which the
+    /// confirmation of the old one would not reach any more, and they would never count as delivered.
+    async fn settle_acks(&mut self) -> Result<(), End> {
+        while let Some(reading) = self.attached.as_mut().filter(|reading| reading.acker.is_writing()) {
+            let done = reading.acker.done().await;
+            self.acknowledged(done)?;
+        }
+        Ok(())
     }
 
     async fn mark(&mut self, argument: &str) -> Result<impl Serialize + use<>, Failure> {
@@ -324,69 +334,5 @@ impl From<StoreError> for Unsynced {
             StoreError::ResyncRequired(reason) => Self::Snapshot(reason),
             error => Self::Failed(error.into()),
         }
-    }
-}
-
-/// Counts one socket's events, second by second.
-#[derive(Debug)]
-pub struct RateGate {
-    limit: u32,
-    second: Option<Instant>,
-    events: u32,
-}
-
-/// What becomes of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// It is carried out.
-    Open,
-    /// It is refused.
-    Shut,
-    /// The socket goes on although it was refused a hundred times: it is closed.
-    Abused,
-}
-
-impl RateGate {
-    /// How many refusals within a second a socket may ignore.
-    const PATIENCE: u32 = 100;
-
-    /// At most `limit` events a second; 0 is no limit.
-    pub fn new(limit: u32) -> Self {
-        Self { limit, second: None, events: 0 }
-    }
-
-    /// One more event.
-    pub fn pass(&mut self, now: Instant) -> Gate {
-        if self.limit == 0 {
-            return Gate::Open;
-        }
-        if self.second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {
-            self.second = Some(now);
-            self.events = 0;
-        }
-        self.events = self.events.saturating_add(1);
-        match self.events.checked_sub(self.limit) {
-            None | Some(0) => Gate::Open,
-            Some(over) if over <= Self::PATIENCE => Gate::Shut,
-            Some(_) => Gate::Abused,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gate_refuses_then_closes_and_opens_again() {
-        let start = Instant::now();
-        let mut gate = RateGate::new(2);
-        assert_eq!(
-            [gate.pass(start), gate.pass(start), gate.pass(start)],
-            [Gate::Open, Gate::Open, Gate::Shut]
-        );
-        let last = (0..RateGate::PATIENCE).map(|_| gate.pass(start)).last();
-        assert_eq!(last, Some(Gate::Abused));
-        assert_eq!(gate.pass(start + Duration::from_secs(1)), Gate::Open);
     }
 }

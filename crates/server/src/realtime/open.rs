@@ -3,7 +3,8 @@
 use crate::app::App;
 use crate::input::Attach;
 use crate::realtime::attach::AttachError;
-use crate::realtime::commands::{self, RateGate};
+use crate::realtime::commands;
+use crate::realtime::gate::RateGate;
 use crate::realtime::identity::{Identity, identify};
 use crate::realtime::session::{Returning, Session};
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use crate::app::App;
 use crate::input::{Attach, GivenCursor};
 use crate::realtime::acker::{Acker, Done};
 use crate::realtime::attach::{AttachError, Attached, Given, Ready, attach};
-use crate::realtime::commands::{self, RateGate};
+use crate::realtime::commands;
+use crate::realtime::gate::RateGate;
 use crate::realtime::lease::{Due, Lease};
 use crate::realtime::window::Window;
 use crate::realtime::{Frame, Served};
@@ -36,8 +37,12 @@ fn until_proof(since_start: Duration) -> Duration {
     PROOF + Duration::from_millis(u64::try_from(due.next_multiple_of(grid) - due).unwrap_or(0))
 }
 
-/// What the socket layer may queue: the window and some callbacks.
-pub const SEND_BUFFER: usize = 320 * 1024;
+/// Past so many queued bytes, the window and some callbacks, a client is neither listened to nor served until it has read.
+const SEND_BUFFER: usize = 320 * 1024;
+
+/// What the socket layer may queue. Its half is [`SEND_BUFFER`], so that [`Socket::ready`] waits for exactly that, and
+/// what one step adds (a window's frames, or one large one, or some callbacks) always fits.
+pub const SEND_LIMIT: usize = 2 * SEND_BUFFER;
 
 /// One socket's state.
 pub struct Session {
@@ -91,10 +96,10 @@ enum Happened {
     Incoming(Option<Incoming>),
     Acknowledged(Done),
     Served(Served),
-    /// No progress for too long, or not registered in time.
-    Overdue,
-    /// The token nears its end, or has ended.
-    Lease,
+    /// A moment came that something was to be done at.
+    Due,
+    /// The client has read what was queued.
+    Drained,
     /// Somebody ended the user's sessions.
     Ended,
 }
@@ -225,14 +230,12 @@ impl Session {
 
     async fn run(&mut self) -> End {
         loop {
-            // Callbacks for a client that does not read would pile up: it is not listened to until it reads.
-            if self.socket.queued_bytes() >= SEND_BUFFER {
-                self.socket.ready().await;
-            }
             let end = match self.wait().await {
                 Happened::Incoming(None) => Some(End::Gone),
                 Happened::Incoming(Some(Incoming::Event(event))) => {
-                    Box::pin(self.on_event(event)).await.err()
+                    let ended = Box::pin(self.on_event(event)).await.err();
+                    self.forgive();
+                    ended
                 }
                 Happened::Incoming(Some(Incoming::Receipt(position))) => {
                     self.arrived(position);
@@ -245,8 +248,11 @@ impl Session {
                 Happened::Acknowledged(done) => self.acknowledged(done).err(),
                 Happened::Served(Served::Frames(frames)) => self.write(&frames).err(),
                 Happened::Served(Served::Resync(reason)) => Box::pin(self.start_over(reason)).await.err(),
-                Happened::Overdue => Some(End::Close),
-                Happened::Lease => self.on_lease().err(),
+                Happened::Due => self.on_time().err(),
+                Happened::Drained => {
+                    self.forgive();
+                    None
+                }
                 Happened::Ended => Some(End::Disconnect),
             };
             if let Some(end) = end {
@@ -256,27 +262,74 @@ impl Session {
     }
 
     async fn wait(&mut self) -> Happened {
-        let Self { app, socket, since, attached, .. } = self;
+        // Callbacks for a client that does not read would pile up: it is not listened to until it reads.
+        let crowded = self.is_crowded();
+        let shut = self.gate.shut_until(Instant::now());
+        let deadline = self.deadline();
+        let Self { socket, attached, .. } = self;
+        let may_listen = shut.is_none() && attached.as_ref().is_none_or(|reading| reading.acker.has_room());
+        let incoming = async {
+            match (crowded, may_listen) {
+                (true, _) => {
+                    socket.ready().await;
+                    Happened::Drained
+                }
+                (false, true) => Happened::Incoming(socket.recv().await),
+                (false, false) => Happened::Incoming(socket.recv_without_events().await),
+            }
+        };
+        let due = [deadline, shut].into_iter().flatten().min();
         let Some(reading) = attached else {
-            let overdue = tokio::time::sleep_until(*since + app.limits.register);
             return tokio::select! {
-                incoming = socket.recv() => Happened::Incoming(incoming),
-                () = overdue => Happened::Overdue,
+                happened = incoming => happened,
+                () = at(due) => Happened::Due,
             };
         };
-        let Reading { attached, window, acker, lease, .. } = &mut **reading;
-        let room = window.room();
-        let stalled = window.waiting_since().map(|since| since + STALL);
-        let lease = lease.as_ref().map(Lease::next);
+        let Reading { attached, window, acker, .. } = &mut **reading;
+        let room = window.room().filter(|_| !crowded);
         let (feed, key) = (attached.pump.seat().feed.clone(), attached.pump.seat().key);
         tokio::select! {
-            incoming = socket.recv() => Happened::Incoming(incoming),
-            done = acker.done() => Happened::Acknowledged(done),
+            happened = incoming => happened,
+            done = acker.done(), if !crowded => Happened::Acknowledged(done),
             served = attached.pump.next(room.map_or(0, |r| r.0), room.map_or(0, |r| r.1)), if room.is_some() =>
                 Happened::Served(served),
-            () = at(stalled) => Happened::Overdue,
-            () = at(lease) => Happened::Lease,
+            () = at(due) => Happened::Due,
             () = feed.ended(key) => Happened::Ended,
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let lease = self.attached.as_ref().and_then(|reading| reading.lease.as_ref()).map(Lease::next);
+        [self.overdue_at(), lease].into_iter().flatten().min()
+    }
+
+    /// When it has not registered in time, or has made no progress for too long.
+    fn overdue_at(&self) -> Option<Instant> {
+        match &self.attached {
+            None => Some(self.since + self.app.limits.register),
+            // Whether the bytes go out at all is watched by the transport.
+            Some(_) if self.is_crowded() => None,
+            Some(reading) => reading.window.waiting_since().map(|since| since + STALL),
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.socket.queued_bytes() > SEND_BUFFER
+    }
+
+    /// Does what is due: not registered in time, no progress for too long, the token's end.
+    fn on_time(&mut self) -> Result<(), End> {
+        match self.overdue_at() {
+            Some(at) if at <= Instant::now() => Err(End::Close),
+            _ => self.on_lease(),
+        }
+    }
+
+    /// The client was not listened to for a while, so what proves its progress may lie unread.
+    fn forgive(&mut self) {
+        if let Some(reading) = &mut self.attached {
+            reading.window.forgive(Instant::now());
         }
     }
 
@@ -336,7 +389,7 @@ impl Session {
         }
     }
 
-    fn acknowledged(&mut self, done: Done) -> Result<(), End> {
+    pub(super) fn acknowledged(&mut self, done: Done) -> Result<(), End> {
         if let Err(error) = &done.result {
             tracing::warn!(%error, "an acknowledgement could not be stored");
         }

@@ -58,6 +58,13 @@ impl Window {
         proven
     }
 
+    /// The client has not been listened to: a proof may lie unread, so its time begins anew.
+    pub fn forgive(&mut self, now: Instant) {
+        if self.since.is_some() {
+            self.since = Some(now);
+        }
+    }
+
     /// Since when something has been on its way without any progress.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.since
@@ -87,6 +94,18 @@ mod tests {
         assert_eq!(window.arrived(2, now), None);
         assert_eq!(window.arrived(ITEMS as u64, now), Some(164));
         assert!(window.waiting_since().is_none());
+    }
+
+    #[test]
+    fn who_was_not_listened_to_gets_the_full_time_again() {
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(10);
+        let mut window = Window::default();
+        window.forgive(now);
+        assert!(window.waiting_since().is_none());
+        window.wrote(1, 1, 10, now);
+        window.forgive(later);
+        assert_eq!(window.waiting_since(), Some(later));
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Inbox {
         self.events.len() >= config.inbound_events.max(1) || self.bytes >= config.inbound_bytes.max(1)
     }
 
+    /// No event waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     pub(crate) fn push(&mut self, event: Event) {
         self.bytes += event.bytes();
         self.events.push_back(event);

@@ -254,9 +254,11 @@ impl State {
         wakes.add(self.driver.take());
     }
 
+    /// What the application is told next; without `events` those stay where they are.
     pub(crate) fn poll_recv(
         &mut self,
         waker: &Waker,
+        events: bool,
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
@@ -270,7 +272,7 @@ impl State {
             return Poll::Ready(Some(Incoming::Upgraded));
         }
         let was_full = self.inbox.is_full(config);
-        if let Some(event) = self.inbox.pop() {
+        if events && let Some(event) = self.inbox.pop() {
             if was_full {
                 self.heartbeat.forgive(now);
                 wakes.add(self.driver.take());
@@ -278,7 +280,7 @@ impl State {
             }
             return Poll::Ready(Some(Incoming::Event(event)));
         }
-        if !self.is_usable() {
+        if !self.is_usable() && self.inbox.is_empty() {
             return Poll::Ready(None);
         }
         self.recv = Some(waker.clone());

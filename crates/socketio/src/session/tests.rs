@@ -20,7 +20,7 @@ enum Step {
     Accept,
     Send(usize),
     SendBinary(usize),
-    Recv,
+    Recv(bool),
     Want(u64),
     Poll,
     PollGivenUp,
@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Accept),
         6 => (0..400usize).prop_map(Step::Send),
         2 => (0..400usize).prop_map(Step::SendBinary),
-        6 => Just(Step::Recv),
+        6 => any::<bool>().prop_map(Step::Recv),
         2 => (0..1_000u64).prop_map(Step::Want),
         6 => Just(Step::Poll),
         1 => Just(Step::PollGivenUp),
@@ -120,8 +120,8 @@ proptest! {
                         prop_assert_eq!(position, sent);
                     }
                 }
-                Step::Recv => {
-                    if let Poll::Ready(Some(Incoming::Receipt(position))) = state.poll_recv(waker, now, &config, wakes) {
+                Step::Recv(events) => {
+                    if let Poll::Ready(Some(Incoming::Receipt(position))) = state.poll_recv(waker, events, now, &config, wakes) {
                         prop_assert!(position > last_receipt && position <= sent);
                         last_receipt = position;
                     }
@@ -189,7 +189,7 @@ fn an_application_that_is_behind_is_owed_a_bounded_number_of_bytes() {
     receive(&mut state, EnginePacket::Message("51-[\"n\",{\"_placeholder\":true,\"num\":0}]".into()));
     receive(&mut state, EnginePacket::Binary(vec![0; 400].into()));
     assert!(!state.may_read(&config));
-    let take = |state: &mut State| state.poll_recv(Waker::noop(), now, &config, &mut Wakes::default());
+    let take = |state: &mut State| state.poll_recv(Waker::noop(), true, now, &config, &mut Wakes::default());
     assert!(matches!(take(&mut state), Poll::Ready(Some(Incoming::Event(_)))));
     assert!(state.may_read(&config));
     // What was taken does not count any more.

@@ -84,9 +84,23 @@ impl Socket {
 
     /// The next event or receipt; `None` once the socket is gone and everything that had come was read. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Incoming> {
+        self.next_incoming(true).await
+    }
+
+    /// Like [`Socket::recv`], but takes no event: for a handler that has had enough of them for now and still wants to
+    /// hear of the rest. Events wait where they are. With [`crate::Config::inbound_events`] of them waiting the transport
+    /// reads no further, and no pong is missed for it. `None` once the socket is gone and no event waits; while one does,
+    /// it is for [`Socket::recv`] to end.
+    pub async fn recv_without_events(&mut self) -> Option<Incoming> {
+        self.next_incoming(false).await
+    }
+
+    async fn next_incoming(&mut self, events: bool) -> Option<Incoming> {
         let session = &self.session;
         poll_fn(|cx| {
-            session.with(|state, config, wakes| state.poll_recv(cx.waker(), Instant::now(), config, wakes))
+            session.with(|state, config, wakes| {
+                state.poll_recv(cx.waker(), events, Instant::now(), config, wakes)
+            })
         })
         .await
     }
