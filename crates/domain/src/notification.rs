@@ -43,6 +43,14 @@ impl State {
     pub fn status(&self) -> Status {
         if self.delivered_at.is_some() { Status::Delivered } else { Status::Pending }
     }
+
+    /// The time of what happens at `now` to a notification in this state. It is later than `now` where the clock was set back
+    /// since, or where another node's is ahead: the times of one notification never run backwards.
+    pub fn moment(&self, now: Timestamp, created_at: Timestamp, edited_at: Option<Timestamp>) -> Timestamp {
+        let State { delivered_at, seen_at, read_at, archived_at } = *self;
+        let before = [Some(created_at), delivered_at, seen_at, read_at, archived_at, edited_at];
+        before.into_iter().flatten().fold(now, Timestamp::max)
+    }
 }
 
 /// A notification of one user, in its present state.

@@ -14,11 +14,11 @@ use crate::tx::Tx;
 use crate::writes::Writes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidings_domain::{DeviceId, Revision, UserId};
-use tidings_store::StoreError;
+use tidings_store::{Recent, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -34,8 +34,11 @@ const WAITING: usize = 16_384;
 /// How many inboxes are looked up at once.
 const LOOKUPS: usize = 16;
 
-/// Past this many users what is known of their devices is learned afresh; one costs about 500 bytes.
+/// Of how many users it is remembered how far their devices have come; one costs about 500 bytes.
 const KNOWN: usize = 50_000;
+
+/// Of how many devices, of all users together; one costs about 250 bytes.
+const KNOWN_DEVICES: usize = 100_000;
 
 /// One acknowledgement, and who waits for its answer.
 pub(crate) struct Acknowledge {
@@ -48,37 +51,95 @@ pub(crate) struct Acknowledge {
 
 /// How far devices have come, as far as this node knows; they may be further.
 #[derive(Debug, Default)]
-pub(crate) struct Confirmed(Mutex<HashMap<UserId, Known>>);
+pub(crate) struct Confirmed(Mutex<All>);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
+struct All {
+    users: Recent<UserId, Known>,
+    /// With the number of the user's entry that it belongs to: what belongs to an earlier one is not believed.
+    devices: Recent<(UserId, DeviceId), (u64, Revision)>,
+    /// How many entries of users were made.
+    made: u64,
+}
+
+impl Default for All {
+    fn default() -> Self {
+        Self { users: Recent::new(KNOWN), devices: Recent::new(KNOWN_DEVICES), made: 0 }
+    }
+}
+
+/// What is known of one user. Several paths make an entry, and each fills only what it has learned: a part that nobody has
+/// filled is absent, never zero, so that no other path believes it.
+#[derive(Debug, Clone, Copy)]
 struct Known {
-    progress: Progress,
-    devices: BTreeMap<DeviceId, Revision>,
-    /// How many devices the user has, with those that this node has made since it counted them.
+    /// The number of this entry.
+    number: u64,
+    /// Absent: not read yet.
+    progress: Option<Progress>,
+    /// How many devices the user has, with those that this node has made since it counted them. Absent: not counted yet.
     count: Option<usize>,
 }
 
+impl All {
+    /// The user's entry, made when there is none.
+    fn user(&mut self, user: &UserId) -> &mut Known {
+        let made = &mut self.made;
+        self.users.get_or_insert_with(user, || {
+            *made += 1;
+            Known { number: *made, progress: None, count: None }
+        })
+    }
+
+    /// How far the inbox and this device of it have come, if both are known.
+    fn both(&mut self, user: &UserId, device: &DeviceId) -> Option<(Progress, Revision)> {
+        let known = *self.users.get(user)?;
+        let (number, cursor) = *self.devices.get(&(user.clone(), device.clone()))?;
+        (number == known.number).then_some((known.progress?, cursor))
+    }
+
+    /// The database says so.
+    fn read(&mut self, user: &UserId, read: Progress, device: Option<(&DeviceId, Revision)>) {
+        let known = self.user(user);
+        let progress = known.progress.get_or_insert(read);
+        progress.settled = progress.settled.max(read.settled);
+        progress.confirmed = progress.confirmed.max(read.confirmed);
+        let number = known.number;
+        if let Some((device, cursor)) = device {
+            self.device(user, number, device, cursor);
+        }
+    }
+
+    /// A device has come so far.
+    fn device(&mut self, user: &UserId, number: u64, device: &DeviceId, cursor: Revision) {
+        let known = self.devices.get_or_insert_with(&(user.clone(), device.clone()), || (number, cursor));
+        let before = if known.0 == number { known.1 } else { 0 };
+        *known = (number, cursor.max(before));
+    }
+}
+
 impl Confirmed {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Known>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// It is written. A change says only what it moves, so it makes no entry: what it does not move would be missing there.
     fn learn(&self, user: &UserId, change: &Change) {
         let mut all = self.lock();
-        let known = all.entry(user.clone()).or_default();
-        known.progress.settled = known.progress.settled.max(change.progress.settled);
-        known.progress.confirmed = known.progress.confirmed.max(change.progress.confirmed);
+        let Some(known) = all.users.get(user) else { return };
+        if let Some(progress) = &mut known.progress {
+            progress.settled = progress.settled.max(change.progress.settled);
+            progress.confirmed = progress.confirmed.max(change.progress.confirmed);
+        }
+        let number = known.number;
         for (device, cursor) in &change.devices {
-            let known = known.devices.entry(device.clone()).or_default();
-            *known = (*cursor).max(*known);
+            all.device(user, number, device, *cursor);
         }
     }
 
     /// A device was made. Whether the user's devices should be counted: they are not known, or too many.
     pub(crate) fn should_count(&self, user: &UserId) -> bool {
         let mut all = self.lock();
-        let known = all.entry(user.clone()).or_default();
-        match &mut known.count {
+        match &mut all.user(user).count {
             Some(count) if *count < DEVICES => {
                 *count += 1;
                 *count > DEVICES
@@ -89,12 +150,12 @@ impl Confirmed {
 
     /// They were counted.
     pub(crate) fn counted(&self, user: &UserId, count: usize) {
-        self.lock().entry(user.clone()).or_default().count = Some(count);
+        self.lock().user(user).count = Some(count);
     }
 
     /// A device was forgotten, or may have been.
     pub(crate) fn forget(&self, user: &UserId) {
-        self.lock().remove(user);
+        self.lock().users.remove(user);
     }
 }
 
@@ -167,17 +228,15 @@ struct Change {
 
 async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revision, StoreError>>, Failure> {
     let lookups: Vec<_> = group.iter().map(|one| look_up(mongo, one)).collect();
-    let looked_up: Vec<(Revision, Option<Known>)> =
-        stream::iter(lookups).buffered(LOOKUPS).try_collect().await?;
+    let looked_up: Vec<LookedUp> = stream::iter(lookups).buffered(LOOKUPS).try_collect().await?;
     let mut inboxes: BTreeMap<&UserId, Change> = BTreeMap::new();
     let mut answers = Vec::with_capacity(group.len());
-    for (one, (head, known)) in group.iter().zip(looked_up) {
+    for (one, LookedUp { head, progress, cursor }) in group.iter().zip(looked_up) {
         if one.up_to > head {
             answers.push(Err(StoreError::AboveHead { head }));
             continue;
         }
-        let known = known.unwrap_or_default();
-        let (settled, confirmed) = (number(known.progress.settled), number(known.progress.confirmed));
+        let (settled, confirmed) = (number(progress.settled), number(progress.confirmed));
         if head == 0 && one.device.is_none() {
             answers.push(Ok(0));
             continue;
@@ -194,15 +253,15 @@ async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revisi
             change.progress.confirmed = change.progress.confirmed.max(bound(one.up_to));
         }
         let answer = match &one.device {
-            Some(device) => match known.devices.get(device) {
-                Some(cursor) if *cursor >= one.up_to => *cursor,
+            Some(device) => match cursor {
+                Some(cursor) if cursor >= one.up_to => cursor,
                 _ => {
                     let cursor = change.devices.entry(device.clone()).or_default();
                     *cursor = one.up_to.max(*cursor);
                     *cursor
                 }
             },
-            None => confirmed.max(one.up_to),
+            None => confirmed.max(one.up_to).max(number(change.progress.confirmed)),
         };
         answers.push(Ok(answer));
     }
@@ -211,30 +270,29 @@ async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revisi
     Ok(answers)
 }
 
-/// The head of its inbox, at least as far as it asks, and what is known of its device.
-async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<(Revision, Option<Known>), Failure> {
+/// Where an acknowledgement begins.
+struct LookedUp {
+    /// The head of its inbox, at least as far as it asks.
+    head: Revision,
+    progress: Progress,
+    /// How far its device has come. Absent: it has none, or it is not known.
+    cursor: Option<Revision>,
+}
+
+async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<LookedUp, Failure> {
     let head = match mongo.heads.get(&one.user) {
         Some(head) if head.rev >= one.up_to => head.rev,
         _ => mongo.head(&one.user).await?.rev,
     };
-    let known = mongo.confirmed.lock().get(&one.user).cloned();
-    let is_known = known
-        .as_ref()
-        .is_some_and(|known| one.device.as_ref().is_none_or(|device| known.devices.contains_key(device)));
-    if is_known {
-        return Ok((head, known));
+    // Its device and its inbox, as far as both are known here. Without a device the answer is what any device has, which
+    // those on other nodes move: that is read.
+    let known = one.device.as_ref().and_then(|device| mongo.confirmed.lock().both(&one.user, device));
+    if let Some((progress, cursor)) = known {
+        return Ok(LookedUp { head, progress, cursor: Some(cursor) });
     }
     let (progress, cursor) = standing(mongo, &one.user, one.device.as_ref()).await?;
-    let mut all = mongo.confirmed.lock();
-    if all.len() >= KNOWN {
-        all.clear();
-    }
-    let known = all.entry(one.user.clone()).or_default();
-    known.progress = progress;
-    if let (Some(device), Some(cursor)) = (&one.device, cursor) {
-        known.devices.insert(device.clone(), cursor);
-    }
-    Ok((head, Some(known.clone())))
+    mongo.confirmed.lock().read(&one.user, progress, one.device.as_ref().zip(cursor));
+    Ok(LookedUp { head, progress, cursor })
 }
 
 /// How far the devices of an inbox have come, and one of them.
@@ -271,7 +329,10 @@ async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(
         for (above, up_to) in &change.stretches {
             // Whatever lies there, and what was delivered before keeps its time: the filter says no more than the index
             // does. That a tombstone gets a time as well is seen by nobody.
-            let first = doc! { "$ifNull": ["$delivered_at", now] };
+            let moment = doc! {
+                "$max": [now, "$created_at", "$seen_at", "$read_at", "$archived_at", "$edited_at"],
+            };
+            let first = doc! { "$ifNull": ["$delivered_at", moment] };
             writes.update(
                 INBOXES,
                 doc! {
@@ -334,4 +395,59 @@ async fn remember(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: usize) -> UserId {
+        UserId::new(&format!("user-{name}")).unwrap()
+    }
+
+    fn confirmed(up_to: i64) -> Progress {
+        Progress { confirmed: up_to, ..Progress::default() }
+    }
+
+    #[test]
+    fn what_one_path_leaves_open_is_not_believed_by_another() {
+        let (all, ana, phone) = (Confirmed::default(), user(0), DeviceId::new("phone").unwrap());
+        assert!(all.should_count(&ana));
+        all.counted(&ana, 1);
+        let change =
+            Change { progress: confirmed(2), devices: [(phone.clone(), 2)].into(), ..Change::default() };
+        all.learn(&ana, &change);
+        assert_eq!(all.lock().both(&ana, &phone), None, "nobody has read how far the inbox has come");
+        all.lock().read(&ana, confirmed(5), None);
+        assert_eq!(all.lock().both(&ana, &phone), Some((confirmed(5), 2)));
+    }
+
+    #[test]
+    fn what_was_known_before_a_device_was_forgotten_is_not_believed_after() {
+        let (all, ana, phone) = (Confirmed::default(), user(0), DeviceId::new("phone").unwrap());
+        all.lock().read(&ana, confirmed(5), Some((&phone, 5)));
+        all.forget(&ana);
+        all.lock().read(&ana, confirmed(5), None);
+        assert_eq!(all.lock().both(&ana, &phone), None);
+    }
+
+    #[test]
+    fn it_is_bounded_on_every_path() {
+        let (all, phone) = (Confirmed::default(), DeviceId::new("phone").unwrap());
+        for name in 0..KNOWN + 10 {
+            match name % 4 {
+                0 => drop(all.should_count(&user(name))),
+                1 => all.counted(&user(name), 1),
+                2 => all.lock().read(&user(name), confirmed(1), Some((&phone, 1))),
+                _ => all.learn(&user(name), &Change::default()),
+            }
+            assert!(all.lock().users.len() <= KNOWN);
+        }
+        let ana = user(0);
+        for device in 0..KNOWN_DEVICES + 10 {
+            let device = DeviceId::new(&device.to_string()).unwrap();
+            all.lock().read(&ana, confirmed(1), Some((&device, 1)));
+        }
+        assert!(all.lock().devices.len() <= KNOWN_DEVICES);
+    }
 }

@@ -334,12 +334,12 @@ impl ReceiptDocument {
 
 /// A user whose name lies in the database.
 pub(crate) fn user(name: &str) -> Result<UserId, Failure> {
-    UserId::new(name)
+    UserId::stored(name)
         .map_err(|error| Failure::Damaged(format!("a user of the database has no legal name: {error}")))
 }
 
 /// A device whose name lies in the database.
 pub(crate) fn device(name: &str) -> Result<DeviceId, Failure> {
-    DeviceId::new(name)
+    DeviceId::stored(name)
         .map_err(|error| Failure::Damaged(format!("a device of the database has no legal name: {error}")))
 }

@@ -1,10 +1,10 @@
-use crate::documents::{After, Head, INBOXES, Item, Step, bound, date, id, uuid};
+use crate::documents::{After, Head, INBOXES, Item, Step, bound, date, id, time, uuid};
 use crate::failure::Failure;
 use crate::writes::Writes;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, Uuid, bson, doc, serialize_to_raw_document_buf};
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use tidings_domain::{
     Change, Content, Counts, Kind, MarkOp, MarkTarget, Notification, Reach, Revision, State, Timestamp,
     UserId,
@@ -20,18 +20,25 @@ pub(crate) struct Found {
     #[serde(rename = "_id")]
     pub id: Uuid,
     pub key: i64,
+    created_at: DateTime,
+    #[serde(default)]
+    delivered_at: Option<DateTime>,
     #[serde(default)]
     read_at: Option<DateTime>,
     #[serde(default)]
     seen_at: Option<DateTime>,
     #[serde(default)]
     archived_at: Option<DateTime>,
+    #[serde(default)]
+    edited_at: Option<DateTime>,
 }
 
 impl Found {
     /// What is read of it.
     pub(crate) fn fields() -> Document {
-        doc! { "key": 1, "read_at": 1, "seen_at": 1, "archived_at": 1 }
+        doc! {
+            "key": 1, "created_at": 1, "delivered_at": 1, "read_at": 1, "seen_at": 1, "archived_at": 1, "edited_at": 1,
+        }
     }
 
     /// What it counts for in its inbox's numbers, were it not archived.
@@ -43,6 +50,17 @@ impl Found {
         }
     }
 
+    /// The time of what happens to it at `now`.
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        let state = State {
+            delivered_at: self.delivered_at.map(time),
+            seen_at: self.seen_at.map(time),
+            read_at: self.read_at.map(time),
+            archived_at: self.archived_at.map(time),
+        };
+        state.moment(now, time(self.created_at), self.edited_at.map(time))
+    }
+
     pub(crate) fn is_archived(&self) -> bool {
         self.archived_at.is_some()
     }
@@ -51,9 +69,12 @@ impl Found {
         Self {
             id: item.id,
             key: item.key,
+            created_at: item.created_at,
+            delivered_at: item.delivered_at,
             read_at: item.read_at,
             seen_at: item.seen_at,
             archived_at: item.archived_at,
+            edited_at: item.edited_at,
         }
     }
 }
@@ -174,14 +195,22 @@ impl Draft {
             apply(op, item, rev, self.now);
         }
         // What was read before something else was thought out for it is written in the same order.
-        let keys: Vec<i64> = stored.iter().map(|one| one.key).collect();
         if op == MarkOp::Delete {
-            self.deleted.extend(&keys);
+            self.deleted.extend(stored.iter().map(|one| one.key));
         }
-        let unseen: Vec<i64> = stored.iter().filter(|one| one.seen_at.is_none()).map(|one| one.key).collect();
-        self.update(&keys, sets(op, rev, self.now));
-        if op == MarkOp::Read {
-            self.update(&unseen, doc! { "$set": { "seen_at": date(self.now) } });
+        // One time for all of them, except where the clock was set back since something happened to one: that one's own.
+        let mut moments: BTreeMap<Timestamp, (Vec<i64>, Vec<i64>)> = BTreeMap::new();
+        for one in &stored {
+            let moment = if sets_a_time(op) { one.moment(self.now) } else { self.now };
+            let (keys, unseen) = moments.entry(moment).or_default();
+            keys.push(one.key);
+            if op == MarkOp::Read && one.seen_at.is_none() {
+                unseen.push(one.key);
+            }
+        }
+        for (moment, (keys, unseen)) in moments {
+            self.update(&keys, sets(op, rev, moment));
+            self.update(&unseen, doc! { "$set": { "seen_at": date(moment) } });
         }
         self.announce(Kind::Marked { op, target, category: category.map(str::to_owned) });
     }
@@ -285,6 +314,11 @@ fn shift(counted: &mut Counts, op: MarkOp, weight: Counts) {
         MarkOp::Archive | MarkOp::Delete => take(counted, weight),
         MarkOp::Unarchive => add(counted, weight),
     }
+}
+
+/// Whether `op` writes down when it was done.
+fn sets_a_time(op: MarkOp) -> bool {
+    !matches!(op, MarkOp::Unread | MarkOp::Unarchive)
 }
 
 /// What `op` does to a stored notification. What it leaves behind in no index goes with a deletion.

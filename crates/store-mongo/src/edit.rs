@@ -43,8 +43,10 @@ impl Operation for EditOne {
         change.put("expires_at", expires_at.map(date));
         notification.expires_at = expires_at;
         if reworded {
-            notification.edited_at = Some(now);
-            change.set("edited_at", date(now));
+            let Notification { state, timestamp, edited_at, .. } = &notification;
+            let moment = state.moment(now, *timestamp, *edited_at);
+            notification.edited_at = Some(moment);
+            change.set("edited_at", date(moment));
             change.content(&content)?;
             notification.content = content;
         }

@@ -56,7 +56,7 @@ impl Mongo {
     pub(crate) async fn journal(&self, writes: Writes) -> Result<(), Failure> {
         let _shared = self.journal.lists.read().await;
         let list = ObjectId::new();
-        let commands: Vec<RawDocumentBuf> = writes.into_commands().collect();
+        let commands: Vec<RawDocumentBuf> = writes.into_commands()?.collect();
         let pages = self.db.collection::<Page>(JOURNAL);
         // Until all is done, whoever writes next looks here first.
         let left = Left(&self.journal.is_left);

@@ -130,7 +130,7 @@ impl Mongo {
     pub(crate) async fn run_all(&self, writes: Writes) -> Result<bool, Failure> {
         let concern = RawDocumentBuf::try_from(&doc! { "w": "majority", "j": true })?;
         let mut made = false;
-        for mut command in writes.into_commands() {
+        for mut command in writes.into_commands()? {
             self.note_statements(&command);
             command.append(cstr!("writeConcern"), concern.clone());
             let reply = self.db.run_raw_command(command).await?;

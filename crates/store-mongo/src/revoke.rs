@@ -8,7 +8,8 @@ use mongodb::bson::{DateTime, doc};
 use serde::Deserialize;
 use tidings_domain::{Timestamp, UserId};
 
-/// The user's sessions end at `at`; a smaller one than before changes nothing.
+/// The user's sessions end at `at`; a smaller one than before changes nothing. No upkeep removes it: nothing
+/// bounds how long a token is valid.
 pub(crate) async fn revoke(mongo: &Mongo, user: &UserId, at: Timestamp) -> Result<(), Failure> {
     let mut writes = Writes::default();
     writes.update(

@@ -2,7 +2,7 @@
 //! more than the index does, a planner would have a choice, so there the name is given as a hint: a missing index is then an
 //! error, not a slow query. A test lets the server explain every query.
 
-use crate::documents::{IDEMPOTENCY, INBOXES, META, REGISTRATIONS, REVOCATIONS};
+use crate::documents::{IDEMPOTENCY, INBOXES, META, REGISTRATIONS};
 use crate::failure::Failure;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::IndexOptions;
@@ -37,8 +37,6 @@ pub(crate) const SEEN: Index = Index { name: "seen", fields: &["last_seen_at"] }
 pub(crate) const OF_DEVICE: Index = Index { name: "of_device", fields: &["user_id", "device_id", "at"] };
 /// Idempotency keys by age.
 pub(crate) const KEY_AGE: Index = Index { name: "age", fields: &["created_at"] };
-/// Ends of sessions by age.
-pub(crate) const END_AGE: Index = Index { name: "age", fields: &["at"] };
 
 impl Index {
     pub(crate) fn name(&self) -> &'static str {
@@ -109,7 +107,6 @@ fn indexes() -> Vec<Made> {
         SEEN.of(INBOXES).sparse(),
         OF_DEVICE.of(REGISTRATIONS),
         KEY_AGE.of(IDEMPOTENCY),
-        END_AGE.of(REVOCATIONS),
     ]
 }
 

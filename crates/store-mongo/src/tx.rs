@@ -49,7 +49,7 @@ impl<'a> Tx<'a> {
         }
         match self.session {
             Some(mut session) => {
-                for command in writes.into_commands() {
+                for command in writes.into_commands()? {
                     self.mongo.note_statements(&command);
                     let reply = self.mongo.db.run_raw_command(command).session(&mut session).await;
                     if let Err(failure) = reply.map_err(Failure::from).and_then(|reply| check(&reply)) {

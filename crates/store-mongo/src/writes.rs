@@ -1,3 +1,4 @@
+use crate::failure::Failure;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf};
 
@@ -17,6 +18,8 @@ pub(crate) struct Writes {
     commands: Vec<Command>,
     /// The statements do not depend on each other.
     unordered: bool,
+    /// A statement could not be encoded: then none of them may be written.
+    failure: Option<Failure>,
 }
 
 #[derive(Debug)]
@@ -56,9 +59,11 @@ impl Writes {
     }
 
     fn statement(&mut self, collection: &'static str, what: What, statement: &Document) {
-        // A statement is made by us of plain values: it can be written.
-        if let Ok(raw) = RawDocumentBuf::try_from(statement) {
-            self.push(collection, what, raw);
+        match RawDocumentBuf::try_from(statement) {
+            Ok(raw) => self.push(collection, what, raw),
+            Err(error) => {
+                self.failure.get_or_insert_with(|| Failure::from(error));
+            }
         }
     }
 
@@ -81,17 +86,21 @@ impl Writes {
     /// And all of that, after it.
     pub(crate) fn append(&mut self, more: Writes) {
         self.commands.extend(more.commands);
+        self.failure = self.failure.take().or(more.failure);
     }
 
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.commands.is_empty() && self.failure.is_none()
     }
 
-    /// As commands of MongoDB, in order.
-    pub(crate) fn into_commands(self) -> impl Iterator<Item = RawDocumentBuf> {
+    /// As commands of MongoDB, in order. Fails where one of them could not be encoded.
+    pub(crate) fn into_commands(self) -> Result<impl Iterator<Item = RawDocumentBuf>, Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
         let ordered = !self.unordered;
-        self.commands.into_iter().map(move |Command { collection, what, items, .. }| {
+        let commands = self.commands.into_iter().map(move |Command { collection, what, items, .. }| {
             let (verb, list) = match what {
                 What::Insert => (cstr!("insert"), cstr!("documents")),
                 What::Update => (cstr!("update"), cstr!("updates")),
@@ -102,6 +111,25 @@ impl Writes {
             command.append(cstr!("ordered"), ordered);
             command.append(list, items);
             command
-        })
+        });
+        Ok(commands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mongodb::bson::doc;
+
+    #[test]
+    fn what_cannot_be_encoded_is_an_error_and_not_left_out() {
+        let mut writes = Writes::default();
+        writes.update("c", doc! { "q": { "a\0b": 1 }, "u": {} });
+        writes.delete("c", doc! { "q": { "a": 1 }, "limit": 1 });
+        assert!(!writes.is_empty());
+        let mut all = Writes::default();
+        all.append(writes);
+        let Err(refused) = all.into_commands().map(Iterator::count) else { panic!("encoded") };
+        assert!(matches!(refused, Failure::Lasting(_)), "{refused:?}");
     }
 }

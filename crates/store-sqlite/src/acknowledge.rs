@@ -1,6 +1,7 @@
 use crate::failure::Failure;
 use crate::number::{bound, number};
 use crate::register::{self, Seen};
+use crate::state::moment;
 use crate::transaction::Tx;
 use crate::writer::Operation;
 use rusqlite::OptionalExtension;
@@ -67,17 +68,18 @@ fn deliver(tx: &Tx<'_>, u: i64, after: Revision, up_to: Revision) -> Result<(), 
     }
     let (after, up_to, now) = (bound(after), bound(up_to), tx.now.as_millis());
     tx.conn
-        .prepare_cached(
-            "UPDATE item SET delivered_at = ?4 WHERE u = ?1 AND seq > ?2 AND seq <= ?3 AND rev = seq \
-             AND delivered_at IS NULL AND deleted_at IS NULL",
-        )?
+        .prepare_cached(concat!(
+            "UPDATE item SET delivered_at = ",
+            moment!("?4"),
+            " WHERE u = ?1 AND seq > ?2 AND seq <= ?3 AND rev = seq AND delivered_at IS NULL AND deleted_at IS NULL",
+        ))?
         .execute((u, after, up_to, now))?;
     tx.conn
-        .prepare_cached(
-            "UPDATE item INDEXED BY item_changed SET delivered_at = ?4 \
-             WHERE u = ?1 AND rev > ?2 AND rev <= ?3 AND rev <> seq \
-             AND delivered_at IS NULL AND deleted_at IS NULL",
-        )?
+        .prepare_cached(concat!(
+            "UPDATE item INDEXED BY item_changed SET delivered_at = ",
+            moment!("?4"),
+            " WHERE u = ?1 AND rev > ?2 AND rev <= ?3 AND rev <> seq AND delivered_at IS NULL AND deleted_at IS NULL",
+        ))?
         .execute((u, after, up_to, now))?;
     Ok(())
 }

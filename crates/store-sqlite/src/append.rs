@@ -172,7 +172,7 @@ pub(crate) fn read_receipts(text: &str) -> Option<Vec<Receipt>> {
     let rows: Vec<(String, String, u64)> = serde_json::from_str(text).ok()?;
     rows.into_iter()
         .map(|(user, id, seq)| {
-            Some(Receipt { user_id: UserId::new(&user).ok()?, id: NotificationId::parse(&id)?, seq })
+            Some(Receipt { user_id: UserId::stored(&user).ok()?, id: NotificationId::parse(&id)?, seq })
         })
         .collect()
 }

@@ -40,7 +40,8 @@ impl Operation for EditOne {
         notification.rev = inbox.advance();
         notification.expires_at = expires_at;
         if reworded {
-            notification.edited_at = Some(tx.now);
+            let Notification { state, timestamp, edited_at, .. } = &notification;
+            notification.edited_at = Some(state.moment(tx.now, *timestamp, *edited_at));
             tx.conn
                 .prepare_cached("UPDATE body SET content = ?2 WHERE b = ?1")?
                 .execute((place.b, to_json(&content)?))?;

@@ -4,7 +4,8 @@ use crate::writer::Operation;
 use rusqlite::{Connection, OptionalExtension};
 use tidings_domain::{Timestamp, UserId};
 
-/// The user's sessions end. It makes no inbox: a token may be older than its user's first notification.
+/// The user's sessions end. It makes no inbox: a token may be older than its user's first notification. No upkeep removes it:
+/// nothing bounds how long a token is valid.
 pub(crate) struct Revoke {
     pub user: UserId,
     pub at: Timestamp,
@@ -31,15 +32,4 @@ pub(crate) fn revoked_at(conn: &Connection, user: &UserId) -> Result<Option<Time
         .query_row([user.as_str()], |row| row.get(0))
         .optional()?;
     Ok(at.map(Timestamp::from_millis))
-}
-
-/// Forgets what is older than any token that could still be valid.
-pub(crate) fn forget(tx: &Tx<'_>, cutoff: i64, limit: i64) -> Result<usize, Failure> {
-    let gone = tx
-        .conn
-        .prepare_cached(
-            "DELETE FROM revocation WHERE user_id IN (SELECT user_id FROM revocation WHERE at < ?1 ORDER BY at LIMIT ?2)",
-        )?
-        .execute((cutoff, limit))?;
-    Ok(gone)
 }

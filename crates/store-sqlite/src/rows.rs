@@ -25,11 +25,11 @@ pub(crate) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<NotificationI
 }
 
 pub(crate) fn user(column: usize, name: &str) -> rusqlite::Result<UserId> {
-    UserId::new(name).map_err(|error| damaged(column, Type::Text, error))
+    UserId::stored(name).map_err(|error| damaged(column, Type::Text, error))
 }
 
 pub(crate) fn device(column: usize, name: &str) -> rusqlite::Result<DeviceId> {
-    DeviceId::new(name).map_err(|error| damaged(column, Type::Text, error))
+    DeviceId::stored(name).map_err(|error| damaged(column, Type::Text, error))
 }
 
 pub(crate) fn content(column: usize, text: &str) -> rusqlite::Result<Content> {

@@ -54,15 +54,31 @@ pub(crate) fn reaches(op: MarkOp) -> &'static str {
     }
 }
 
+/// The time of what happens to a row at the moment that is the named parameter, in SQL over `item`: what
+/// [`State::moment`](tidings_domain::State::moment) is for one notification.
+macro_rules! moment {
+    ($now:literal) => {
+        concat!(
+            "max(",
+            $now,
+            ", created_at, ifnull(delivered_at, created_at), ifnull(seen_at, created_at), ifnull(read_at, created_at), \
+             ifnull(archived_at, created_at), ifnull(edited_at, created_at))"
+        )
+    };
+}
+pub(crate) use moment;
+
 /// What `op` sets; `?3` is the moment.
 fn sets(op: MarkOp) -> &'static str {
     match op {
-        MarkOp::Read => "read_at = ?3, seen_at = coalesce(seen_at, ?3)",
+        MarkOp::Read => {
+            concat!("read_at = ", moment!("?3"), ", seen_at = coalesce(seen_at, ", moment!("?3"), ")")
+        }
         MarkOp::Unread => "read_at = NULL",
-        MarkOp::Seen => "seen_at = ?3",
-        MarkOp::Archive => "archived_at = ?3",
+        MarkOp::Seen => concat!("seen_at = ", moment!("?3")),
+        MarkOp::Archive => concat!("archived_at = ", moment!("?3")),
         MarkOp::Unarchive => "archived_at = NULL",
-        MarkOp::Delete => "deleted_at = ?3",
+        MarkOp::Delete => concat!("deleted_at = ", moment!("?3")),
     }
 }
 

@@ -28,7 +28,6 @@ impl Operation for Slice {
         purged(tx, cutoff, &mut room, &mut swept)?;
         devices(tx, cutoff, &mut room)?;
         idempotency_keys(tx, &mut room)?;
-        revocations(tx, cutoff, &mut room)?;
         swept.more = room <= 0;
         Ok(swept)
     }
@@ -173,13 +172,5 @@ fn idempotency_keys(tx: &mut Tx<'_>, room: &mut i64) -> Result<(), Failure> {
         )?
         .execute((tx.now.before(IDEMPOTENCY_TTL).as_millis(), *room))?;
     *room -= rows(gone);
-    Ok(())
-}
-
-/// Ends of sessions that no token can be older than and still hold.
-fn revocations(tx: &mut Tx<'_>, cutoff: i64, room: &mut i64) -> Result<(), Failure> {
-    if *room > 0 {
-        *room -= rows(crate::revoke::forget(tx, cutoff, *room)?);
-    }
     Ok(())
 }

@@ -1,8 +1,9 @@
 use crate::failure::Failure;
 use crate::number::{bound, number};
 use rusqlite::{Connection, OptionalExtension, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use tidings_domain::{Change, Counts, Kind, Revision, Timestamp, UserId};
+use tidings_store::Recent;
 
 /// An inbox's row, as the writer holds it between the operations of one transaction.
 #[derive(Debug, Clone)]
@@ -40,13 +41,13 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) struct Known {
     /// Where users' inboxes are.
-    users: HashMap<UserId, i64>,
+    users: Recent<UserId, i64>,
     /// The next body. Never one that was used before: retirement walks bodies in this order, and only once.
     pub next_body: i64,
 }
 
 impl Known {
-    /// Past this many users it starts afresh; a user costs about 100 bytes.
+    /// How many users' it remembers; a user costs about 100 bytes.
     const USERS: usize = 100_000;
 
     pub(crate) fn load(conn: &Connection) -> Result<Self, Failure> {
@@ -56,7 +57,7 @@ impl Known {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self { users: HashMap::new(), next_body: last + 1 })
+        Ok(Self { users: Recent::new(Self::USERS), next_body: last + 1 })
     }
 
     /// After a rollback: inboxes that it created do not exist.
@@ -85,7 +86,7 @@ impl<'a> Tx<'a> {
 
     /// The user's inbox, if there is one.
     pub(crate) fn find(&mut self, user: &UserId) -> Result<Option<Inbox>, Failure> {
-        if let Some(&u) = self.known.users.get(user) {
+        if let Some(&mut u) = self.known.users.get(user) {
             return self.inbox(u).map(Some);
         }
         let found = self
@@ -114,10 +115,7 @@ impl<'a> Tx<'a> {
     }
 
     fn remember(&mut self, user: &UserId, u: i64) {
-        if self.known.users.len() >= Known::USERS {
-            self.known.users.clear();
-        }
-        self.known.users.insert(user.clone(), u);
+        self.known.users.insert(user, u);
     }
 
     /// The inbox of that number.

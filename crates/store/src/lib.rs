@@ -8,6 +8,8 @@
 //!   ones are: a reader that sees revision *n* of an inbox sees everything up to *n*.
 //! - **Counted exactly.** The counts belong to the same transaction as what they count; what has expired is not counted
 //!   and not listed, even before [`Store::sweep`] has come by.
+//! - **In order of time.** What happens to one notification has no earlier time than what happened to it before, also where
+//!   the clock was set back, or where the clock of one node is behind another's.
 //! - **All or nothing.** Each call is atomic. An error means that nothing of it is stored, with one exception:
 //!   [`StoreError::Unavailable`] after a timeout may hide a write that succeeded; an idempotency key makes the retry safe.
 //! - **News strictly after commit.** The [`Observer`] hears of each change after it is durable; per inbox, in order of
@@ -20,12 +22,14 @@ pub mod conformance;
 mod error;
 mod observer;
 mod read;
+mod recent;
 pub mod transfer;
 mod write;
 
 pub use error::{Resync, StoreError};
 pub use observer::{Observer, Silent};
 pub use read::{ArchivedFilter, Changes, Device, InboxPage, InboxQuery, Located, Range, StatusFilter};
+pub use recent::Recent;
 pub use write::{
     Appended, Edit, Fingerprint, Idempotency, Marked, Outgoing, Receipt, Registration, Sweep, Swept,
 };
@@ -90,7 +94,8 @@ pub trait Store: Send + Sync + 'static {
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError>;
 
     /// The user's sessions end at `at`: what was signed before opens nothing any more. A smaller `at` than before changes
-    /// nothing. Kept for as long as notifications are.
+    /// nothing. Kept for good: nothing bounds how long a token is valid, so what denies it must not go before it. It is one
+    /// row a user, whatever happens.
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError>;
 
     /// Upkeep, a slice at a time so that it never holds up a send: what is due to expire is deleted (one revision an

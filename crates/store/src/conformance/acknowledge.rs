@@ -146,3 +146,18 @@ pub async fn the_first_confirmation_keeps_its_time(factory: &dyn Factory) {
     it.acknowledge("ana", "laptop", 0, 2).await;
     assert_eq!(it.get(id).await.unwrap().state.delivered_at, Some(first));
 }
+
+pub async fn a_device_that_comes_between_hides_no_other(factory: &dyn Factory) {
+    let it = Fixture::open(factory).await;
+    it.send_many("ana", 5).await;
+    assert_eq!(it.acknowledge("ana", "b", 0, 5).await, 5);
+    // Nothing is remembered from before.
+    let it = it.reopen(factory).await;
+    it.register("ana", "a", None, 5).await;
+    let ana = user("ana");
+    assert_eq!(it.store.acknowledge(&ana, None, 0, 2).await.unwrap(), 5, "what any device has");
+    assert_eq!(it.acknowledge("ana", "c", 0, 3).await, 3);
+    assert_eq!(it.store.acknowledge(&ana, None, 0, 4).await.unwrap(), 5);
+    assert_eq!(it.acknowledge("ana", "b", 0, 1).await, 5);
+    assert_eq!(it.store.locate(&ana, None).await.unwrap().confirmed, 5);
+}

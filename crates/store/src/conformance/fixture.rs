@@ -25,7 +25,7 @@ pub trait Factory: Send + Sync {
     }
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands until it is moved, in either direction.
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
@@ -39,6 +39,11 @@ impl ManualClock {
 
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// As an operator does, or NTP.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_millis() as i64, Ordering::SeqCst);
     }
 }
 

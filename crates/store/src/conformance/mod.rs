@@ -28,6 +28,8 @@ pub mod model;
 pub mod numbers;
 pub mod recall;
 pub mod retention;
+pub mod sessions;
+pub mod time;
 pub mod transfer;
 
 pub use fixture::{DAY, Factory, Fixture, ManualClock, RETENTION, Recorder, user};
@@ -74,10 +76,13 @@ macro_rules! conformance {
             acknowledge: delivers_what_lies_below, takes_no_revision, is_cumulative, never_invents_delivered,
                 a_receipt_covers_only_what_was_written, above_the_head_is_refused, a_row_moved_by_a_later_mark_waits,
                 without_a_device, makes_the_device_known, the_first_confirmation_keeps_its_time,
-                a_gap_is_closed_by_the_clients_word;
+                a_gap_is_closed_by_the_clients_word, a_device_that_comes_between_hides_no_other;
             devices: start_where_they_attach, a_known_device_keeps_its_cursor, last_seen_first, are_at_most_a_thousand,
                 unseen_ones_are_forgotten, a_connection_names_its_device, the_newest_registration_of_a_connection_counts,
                 of_two_users_do_not_mix;
+            sessions: an_end_is_kept_for_good, an_earlier_end_changes_nothing;
+            time: of_one_notification_never_runs_backwards, of_many_marked_at_once_never_runs_backwards,
+                of_what_the_upkeep_deletes_never_runs_backwards, of_an_edit_is_the_one_that_is_announced;
             concurrency: many_senders_leave_no_holes, readers_see_prefixes_only, resumes_are_whole_while_marks_go_on,
                 the_observer_hears_in_order,
                 marks_and_sends_keep_the_counts;
