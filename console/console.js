@@ -17,6 +17,9 @@ const VIEWS = {
 /** The operations that can bring notifications into a view which the page may not hold. */
 const BRINGS = { all: ["unarchive"], unread: ["unarchive", "unread"], archived: ["archive"] };
 
+/** The server's root as this page sees it: a proxy may serve it below a path of its own. */
+const ROOT = new URL("..", import.meta.url);
+
 const byId = (id) => document.getElementById(id);
 const part = (root, name) => root.querySelector(`[data-part="${name}"]`);
 const fromTemplate = (id) => byId(id).content.firstElementChild.cloneNode(true);
@@ -35,7 +38,7 @@ class Problem extends Error {
 async function call(method, path, body, headers = {}) {
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(new URL(path, ROOT), {
       method,
       headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -51,7 +54,7 @@ async function call(method, path, body, headers = {}) {
   return answer;
 }
 
-const inboxPath = (user) => `/v1/users/${encodeURIComponent(user)}/inbox`;
+const inboxPath = (user) => `v1/users/${encodeURIComponent(user)}/inbox`;
 
 /** `randomUUID` exists on secure origins only; the page may be opened over plain HTTP in a local network. */
 function newId() {
@@ -198,7 +201,8 @@ class Pane {
     }
     const { inbox } = this;
     const deviceId = this.deviceId();
-    const socket = globalThis.io({
+    const socket = globalThis.io(ROOT.origin, {
+      path: `${ROOT.pathname}socket.io/`,
       forceNew: true,
       auth: (give) => {
         const cursor = inbox.known ? { epoch: inbox.epoch, cursor: inbox.cursor } : {};
@@ -552,7 +556,7 @@ function startComposer() {
     button.disabled = true;
     showProblem(form, problem, null);
     try {
-      const { notifications } = await call("POST", "/v1/notifications", body, { "idempotency-key": tried.key });
+      const { notifications } = await call("POST", "v1/notifications", body, { "idempotency-key": tried.key });
       tried = { text: null, key: null };
       for (const stored of notifications) showSent(stored, body.title ?? body.message);
       // A page without the client file is not told of what arrives.
@@ -612,7 +616,7 @@ function watch(id, line, state, until) {
   setTimeout(async () => {
     if (!line.isConnected) return;
     try {
-      const { status } = await call("GET", `/v1/notifications/${id}`);
+      const { status } = await call("GET", `v1/notifications/${id}`);
       state.textContent = status;
       state.className = `status ${status}`;
       if (status === "delivered") return;

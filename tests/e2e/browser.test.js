@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { below } from './rig/below.js';
 import { Proxy } from './rig/proxy.js';
 import { Server } from './rig/server.js';
 import { DEADLINE, until } from './rig/until.js';
@@ -384,5 +385,18 @@ describe('the page', { concurrency: 2 }, () => {
     const { page } = await open(`http://localhost:${site.address().port}/`);
     await server.ask('POST', '/api/notifications/send', { user_id: 'user_123', title: 'Order Placed!', message: 'm' });
     await until('it is on the page', async () => (await page.locator('#list').textContent()) === 'Order Placed!');
+  });
+
+  test('works behind a proxy that serves it below a path of its own', async (t) => {
+    const server = await Server.start(t);
+    const front = await below(t, server, '/inbox/of/ours');
+    const { open, faults } = await person(t);
+    const view = await open(`${front}/`);
+    await view.pane('ana').live();
+    await view.send({ to: 'ana', message: 'through the proxy' });
+    await view.pane('ana').showsMessages('through the proxy');
+    await view.pane('ana').press('through the proxy', 'mark-read');
+    await until('it is read', async () => (await server.counts('ana')).unread === 0);
+    assert.deepEqual(faults, []);
   });
 });

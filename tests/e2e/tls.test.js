@@ -51,6 +51,15 @@ const post = (url, ca, body) =>
   });
 
 describe('TLS', { concurrency: 3 }, () => {
+  test('browsers are told to come by TLS only', async (t) => {
+    const { server, ca } = await secured(t);
+    for (const path of ['/', '/api/health', '/nothing']) {
+      const headers = await new Promise((settle, reject) =>
+        request(`${server.url}${path}`, { ca }).on('response', (answer) => settle(answer.resume().headers)).on('error', reject).end());
+      assert.match(headers['strict-transport-security'] ?? '', /^max-age=\d{7,}$/, path);
+    }
+  });
+
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
     test(`an official client on ${transports.join(' then ')}`, async (t) => {
       const { server, ca } = await secured(t);

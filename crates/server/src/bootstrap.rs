@@ -68,7 +68,12 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let clock = Arc::new(SystemClock);
     let auth = Auth::new(config.auth.clone(), clock.clone()).await?;
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-    let listener = http::listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
+    let listeners = if config.listen_both {
+        http::listen_both(config.listen)
+    } else {
+        http::listen(config.listen).map(|listener| vec![listener])
+    };
+    let listeners = listeners.map_err(|(address, error)| StartError::Listen(address, error))?;
     let bus = bus(&config);
     let observer = Arc::new(Publisher(bus.clone()));
     let store = open_store(&config, clock.clone(), observer).await?;
@@ -96,7 +101,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         },
         draining: CancellationToken::new(),
     });
-    serve(app, listener, tls, &config, asked_to_end()?).await
+    serve(app, listeners, tls, &config, asked_to_end()?).await
 }
 
 /// MongoDB where it is configured, else the embedded one.
@@ -181,10 +186,10 @@ async fn fill(config: &Config, from: ImportFrom) -> Result<Box<dyn Sink>, StartE
     }
 }
 
-/// Serves on a bound listener until `shutdown` is set, then drains and closes the store.
+/// Serves on bound listeners until `shutdown` is set, then drains and closes the store.
 pub async fn serve(
     app: Arc<App>,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Option<Arc<Tls>>,
     config: &Config,
     shutdown: CancellationToken,
@@ -194,13 +199,16 @@ pub async fn serve(
         serve_socket(for_sockets.clone(), socket, connect)
     });
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}", listener.local_addr()?);
+    let urls: Vec<String> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| format!("{scheme}://{address}")))
+        .collect::<Result<_, _>>()?;
     tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
     let checking = tokio::spawn(check_heads(app.hub.clone(), app.store.clone()));
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
     let site = http::Site { app: app.clone(), router, tls: tls.clone(), head_timeout: config.handshake };
-    let serving = tokio::spawn(http::serve(site, listener, stop_accepting.clone(), config.drain));
+    let serving = tokio::spawn(http::serve(site, listeners, stop_accepting.clone(), config.drain));
     if let Some(tls) = tls {
         reload_on_hangup(tls)?;
     }
@@ -210,7 +218,7 @@ pub async fn serve(
             "open mode: no key is configured, so anybody who reaches this address may read and send everything"
         );
     }
-    tracing::info!(url, "listening on {url}");
+    tracing::info!(url = urls[0], "listening on {}", urls.join(" and "));
 
     shutdown.cancelled().await;
     tracing::info!(seconds = config.drain.as_secs(), "ending: sockets are closed over this time");
@@ -251,12 +259,15 @@ fn reload_on_hangup(tls: Arc<Tls>) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// In open mode any loopback page may talk to the server, and `Host` must be loopback too, unless the operator has put
-/// the server on another address on purpose.
+/// In open mode any loopback page may talk to the server, and `Host` must be loopback too; or, where the operator has put
+/// the server on another address on purpose, an address.
 fn origins(config: &Config, open: bool) -> Origins {
-    let base =
-        if open && config.listen.ip().is_loopback() { Origins::loopback() } else { Origins::same_origin() };
-    base.with(config.allowed_origins.iter().cloned())
+    let base = match (open, config.listen.ip().is_loopback()) {
+        (false, _) => Origins::same_origin(),
+        (true, true) => Origins::loopback(),
+        (true, false) => Origins::addresses(),
+    };
+    base.with(config.allowed_origins.iter().cloned()).with_hosts(config.allowed_hosts.iter().cloned())
 }
 
 fn socket_config(config: &Config, origins: &Origins) -> tidings_socketio::Config {

@@ -89,7 +89,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = app.clone();
-        tokio::spawn(async move { serve(serving, listener, None, &config, CancellationToken::new()).await });
+        tokio::spawn(
+            async move { serve(serving, vec![listener], None, &config, CancellationToken::new()).await },
+        );
         (app, address, folder)
     }
 

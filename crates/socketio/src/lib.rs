@@ -69,7 +69,7 @@ mod socket;
 pub use config::Config;
 pub use engine::{EnginePacket, Payload, decode_payload, encode_payload};
 pub use error::{AckError, CloseReason, Closed, EncodeError, ParseError, SendError};
-pub use origin::Origins;
+pub use origin::{Foreign, Origins};
 pub use packet::{AckId, Body, Event, Incoming, MAX_ARGUMENTS, Packet, Position, WirePacket, decode, encode};
 pub use server::SocketIo;
 pub use session::Answer;

@@ -1,5 +1,6 @@
 //! What an operator sets. [`Config::from_values`] makes typed values of the texts and refuses, by name, what cannot be.
 
+mod origins;
 mod settings;
 mod source;
 
@@ -24,6 +25,8 @@ pub struct ConfigError(pub String);
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whether also on the other loopback address, which `localhost` may mean too.
+    pub listen_both: bool,
     /// The embedded store's folder.
     pub data_dir: PathBuf,
     /// MongoDB as the store, instead of the embedded one.
@@ -36,6 +39,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Origins of browser requests beside the server's own.
     pub allowed_origins: Vec<String>,
+    /// Names of the server beside loopback's and addresses, in open mode.
+    pub allowed_hosts: Vec<String>,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
     /// How long notifications are kept.
@@ -97,6 +102,10 @@ impl Config {
             "" => Ipv4Addr::UNSPECIFIED.into(),
             _ => required(values, "TIDINGS_BIND", "an IP address, like 127.0.0.1 or ::")?,
         };
+        let listen_both = match text(values, "TIDINGS_BIND") {
+            "localhost" => true,
+            bind => bind.is_empty() && is_open(values),
+        };
         let allow_open: bool = truth(values, "TIDINGS_ALLOW_OPEN")?;
         if is_open(values) && !bind.is_loopback() && !allow_open {
             return Err(ConfigError(format!(
@@ -107,12 +116,14 @@ impl Config {
         let log_format = text(values, "TIDINGS_LOG_FORMAT");
         Ok(Self {
             listen: SocketAddr::new(bind, required(values, "PORT", "a port from 0 to 65535")?),
+            listen_both,
             data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
             mongodb: mongodb(values)?,
             redis: redis(values)?,
             auth: auth(values),
             tls: tls(values)?,
-            allowed_origins: origins(values)?,
+            allowed_origins: origins::origins(values, is_open(values))?,
+            allowed_hosts: origins::hosts(values)?,
             trusted_proxies: networks(values, "TIDINGS_TRUSTED_PROXIES")?,
             retention: Duration::from_secs(
                 86_400 * u64::from(number_from_1::<u32>(values, "TIDINGS_RETENTION_DAYS")?.min(36_500)),
@@ -246,25 +257,6 @@ fn networks(values: &[Value], env: &str) -> Result<Vec<IpNet>, ConfigError> {
         .map(|part| part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)))
         .collect::<Result<_, _>>()
         .map_err(|_| wrong(find(values, env), "a list of addresses or networks like 10.0.0.0/8"))
-}
-
-fn origins(values: &[Value]) -> Result<Vec<String>, ConfigError> {
-    let parts =
-        text(values, "TIDINGS_ALLOWED_ORIGINS").split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let part = part.trim_end_matches('/').to_ascii_lowercase();
-            let host = part.strip_prefix("https://").or_else(|| part.strip_prefix("http://"));
-            if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', ' '])) {
-                Ok(part)
-            } else {
-                Err(wrong(
-                    find(values, "TIDINGS_ALLOWED_ORIGINS"),
-                    "a list of origins like https://app.example.com",
-                ))
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ const fn secret(env: &'static str, help: &'static str) -> Setting {
 /// All settings, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     setting("PORT", "3000", "The port to listen on; 0 takes a free one"),
-    setting("TIDINGS_BIND", "", "The address to listen on; unset: 127.0.0.1 in open mode, else 0.0.0.0"),
+    setting(
+        "TIDINGS_BIND",
+        "",
+        "The address to listen on; unset: 127.0.0.1 and ::1 in open mode, else 0.0.0.0",
+    ),
     secret("MONGODB_URI", "MongoDB as the store; unset: the embedded one"),
     setting("TIDINGS_DATA_DIR", "./data", "The embedded store's folder"),
     secret("REDIS_URL", "Redis, to run several nodes as one; needs MONGODB_URI"),
@@ -45,7 +49,12 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "TIDINGS_ALLOWED_ORIGINS",
         "",
-        "Origins of browser requests beside the server's own, comma-separated",
+        "Origins of browser requests beside the server's own, of any scheme, comma-separated; with keys also null and *",
+    ),
+    setting(
+        "TIDINGS_ALLOWED_HOSTS",
+        "",
+        "Names of this server beside localhost and addresses, comma-separated; in open mode any other is refused",
     ),
     setting("TIDINGS_ALLOW_OPEN", "false", "Listen beyond loopback although anybody may do anything"),
     setting("TIDINGS_RETENTION_DAYS", "90", "How long notifications are kept, in days"),

@@ -24,6 +24,7 @@ fn answer(name: &str, bytes: &'static [u8]) -> Response {
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("content-security-policy"), POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, bytes).into_response()
 }

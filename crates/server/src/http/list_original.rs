@@ -23,8 +23,8 @@ pub async fn list_original(
     let next = page.notifications.last().filter(|_| page.has_more).map(|oldest| page_cursor(oldest.seq));
     let mut response = Json(&page.notifications).into_response();
     if let Some(next) = next {
-        let user = percent_encoding::utf8_percent_encode(user.as_str(), percent_encoding::NON_ALPHANUMERIC);
-        let link = format!("</api/notifications/{user}?limit={limit}&before={next}>; rel=\"next\"");
+        // Relative to this request: a proxy may have taken a prefix off its path.
+        let link = format!("<?limit={limit}&before={next}>; rel=\"next\"");
         if let Ok(link) = link.parse() {
             response.headers_mut().insert(header::LINK, link);
         }

@@ -32,6 +32,6 @@ mod stall;
 mod stream;
 
 pub use address::Requests;
-pub use listen::listen;
+pub use listen::{listen, listen_both};
 pub use router::router;
 pub use serve::{Site, serve};

@@ -37,12 +37,28 @@ pub struct Site {
 }
 
 /// Serves connections until `shutdown`, then lets those in flight finish; returns when all are gone or `patience` is over.
-pub async fn serve(site: Site, listener: TcpListener, shutdown: CancellationToken, patience: Duration) {
+pub async fn serve(site: Site, listeners: Vec<TcpListener>, shutdown: CancellationToken, patience: Duration) {
     let site = Arc::new(site);
     let connections = TaskTracker::new();
+    let accepting = TaskTracker::new();
+    for listener in listeners {
+        accepting.spawn(accept(site.clone(), listener, connections.clone(), shutdown.clone()));
+    }
+    accepting.close();
+    accepting.wait().await;
+    connections.close();
+    let _ = tokio::time::timeout(patience, connections.wait()).await;
+}
+
+async fn accept(
+    site: Arc<Site>,
+    listener: TcpListener,
+    connections: TaskTracker,
+    shutdown: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -59,9 +75,6 @@ pub async fn serve(site: Site, listener: TcpListener, shutdown: CancellationToke
             }
         }
     }
-    drop(listener);
-    connections.close();
-    let _ = tokio::time::timeout(patience, connections.wait()).await;
 }
 
 async fn accepted_one(site: Arc<Site>, stream: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
@@ -107,7 +120,7 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let head_timeout = site.head_timeout;
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let site = site.clone();
-        async move { guarded(&site.app, site.router.clone(), request.map(Body::new), peer.ip()).await }
+        async move { guarded(&site, request.map(Body::new), peer.ip()).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
