@@ -31,17 +31,19 @@ as_root() {
 # themselves: a service that their packages may have begun is not needed.
 system_tools() {
   local missing=() pair
-  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server nginx:nginx caddy:caddy; do
+  for pair in gcc:gcc pkg-config:pkg-config curl:curl git:git openssl:openssl node:nodejs npm:npm python3:python3 chromium:chromium redis-server:redis-server nginx:nginx caddy:caddy mvn:maven javac:default-jdk-headless; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   python3 -c 'import ensurepip, venv, sqlite3' 2>/dev/null || missing+=(python3-venv)
+  # The Rust client of another maker is built with the system's TLS.
+  pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
   if [ "${#missing[@]}" -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     as_root apt-get update -qq
     as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   fi
   local tool
-  for tool in cargo node npm python3 curl nginx caddy; do
+  for tool in cargo node npm python3 curl nginx caddy mvn javac; do
     command -v "$tool" >/dev/null || { echo "missing: $tool" >&2; return 1; }
   done
   cargo --version && node --version && python3 --version && "${CHROMIUM:-/usr/bin/chromium}" --version
@@ -73,11 +75,15 @@ step "official clients (node)" in_folder tests/e2e npm ci --no-audit --no-fund -
 step "official clients of the protocol tests (node)" in_folder tests/clients npm ci --no-audit --no-fund --loglevel=error
 step "official clients (python)" python_environment
 
+step "official client (java)" in_folder tests/clients/java mvn --batch-mode --quiet package
+
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets -- -D warnings
 step "unit and integration tests" cargo test --workspace
 step "the server" cargo build -p tidings
 step "the example of the protocol crate" cargo build -p tidings-socketio --example echo
+
+step "client of another maker (rust)" in_folder tests/clients/rust cargo build --locked
 
 step "protocol, official node clients" in_folder tests/clients node --test --test-reporter=spec
 step "protocol, official python client" in_folder tests/clients/python ../../../.venv/bin/python -m unittest -v

@@ -1,27 +1,15 @@
 // The promise under stress: nothing lost, nothing out of order, nothing twice, and the badge counts. The checker judges.
 
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { settle, SPOTLESS, verdict } from './checker.js';
 import { BareDevice, OfficialDevice } from './rig/device.js';
 import { seeded, testByChance } from './rig/random.js';
 import { Server, userPath } from './rig/server.js';
 import { scaled } from './rig/store.js';
+import { surely } from './rig/surely.js';
 import { until } from './rig/until.js';
-
-/** Sends until it is answered with a 2xx, with one key all along. Gives the answer. */
-async function surely(server, body) {
-  const headers = { 'idempotency-key': randomUUID() };
-  for (;;) {
-    const answer = await server.request('POST', '/v1/notifications', body, headers).catch(() => null);
-    if (answer?.status === 201) return answer.body.notifications;
-    if (answer && answer.status !== 503) throw new Error(`a send was answered ${answer.status}: ${answer.text}`);
-    await delay(10);
-  }
-}
 
 async function judge(t, server, user, devices) {
   const logs = devices.map(({ log }) => log);

@@ -69,12 +69,12 @@ export class Server {
     return within('the server ends after SIGTERM', this.ran.ended, deadline);
   }
 
-  /** One request; the body is JSON unless it is a text, a buffer or absent. */
+  /** One request, with `this.headers` too; the body is JSON unless it is a text, a buffer or absent. */
   async request(method, path, body, headers = {}) {
     const raw = typeof body === 'string' || body instanceof Uint8Array;
     const response = await fetch(new URL(path, this.url), {
       method,
-      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...this.headers, ...headers },
       body: body === undefined || raw ? body : JSON.stringify(body),
       redirect: 'manual',
     });
