@@ -1,71 +1,59 @@
-//! Gathers what the binary serves beside its interface: the page, and the official Socket.IO client's files, which come
-//! from its npm package and are not committed. Without npm the build succeeds, and the route says what is missing.
+//! Gathers what the binary serves beside its interface: the page, and the official Socket.IO client's files. Both are in the
+//! repository, so a build needs neither npm nor a network. The client's files must match their checksums, or the build fails.
 
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// The official client that is served. Pinned, so that the same source builds the same binary.
-const CLIENT: &str = "socket.io-client@4.8.4";
+/// The names and digests of the client's files, as `sha256sum` writes them.
+const SUMS: &str = "SHA256SUMS";
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=../../console");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
-
-    let console = files(&here.join("../../console"), &["html", "css", "js", "svg"]);
-    let client = match fetch_client(&out) {
-        Ok(folder) => files(&folder, &["js", "map"]),
+    let (console, client) = (here.join("../../console"), here.join("../../third_party/socket.io-client"));
+    println!("cargo::rerun-if-changed=build.rs");
+    for folder in [&console, &client] {
+        println!("cargo::rerun-if-changed={}", folder.display());
+    }
+    let text = match checked_files(&client) {
+        Ok(files) => format!("{}{}", table("CONSOLE", &page_files(&console)), table("CLIENT", &files)),
         Err(why) => {
-            println!("cargo::warning=the official Socket.IO client is left out of this build: {why}");
-            Vec::new()
+            println!("cargo::error=the official Socket.IO client cannot be packed: {why}");
+            return;
         }
     };
-    let text = format!("{}{}", table("CONSOLE", &console), table("CLIENT", &client));
     fs::write(out.join("assets.rs"), text).expect("OUT_DIR can be written");
 }
 
-fn fetch_client(out: &Path) -> Result<PathBuf, String> {
-    let prefix = out.join("npm");
-    let dist = prefix.join("node_modules/socket.io-client/dist");
-    // The folder is named by nothing but this build, so what is there is what was pinned.
-    let stamp = prefix.join("stamp");
-    if fs::read_to_string(&stamp).is_ok_and(|version| version == CLIENT) && dist.is_dir() {
-        return Ok(dist);
-    }
-    fs::create_dir_all(&prefix).map_err(|error| error.to_string())?;
-    let done = Command::new("npm")
-        .args([
-            "install",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--no-save",
-            "--loglevel=error",
-            "--prefix",
-        ])
-        .arg(&prefix)
-        .arg(CLIENT)
-        .output()
-        .map_err(|error| format!("npm cannot be run ({error})"))?;
-    if !done.status.success() {
-        return Err(format!(
-            "npm failed: {}",
-            String::from_utf8_lossy(&done.stderr).lines().next().unwrap_or_default()
-        ));
-    }
-    fs::write(&stamp, CLIENT).map_err(|error| error.to_string())?;
-    Ok(dist)
-}
-
-fn files(folder: &Path, kinds: &[&str]) -> Vec<PathBuf> {
+fn page_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|kind| kinds.iter().any(|k| kind == *k)))
-        .collect();
+    let is_served = |path: &PathBuf| {
+        path.extension().is_some_and(|kind| ["html", "css", "js", "svg"].iter().any(|served| kind == *served))
+    };
+    let mut files: Vec<PathBuf> = entries.filter(is_served).collect();
     files.sort();
     files
+}
+
+/// The files that the list of checksums names, each as the list says.
+fn checked_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let list = folder.join(SUMS);
+    let list = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+    let mut files = Vec::new();
+    for line in list.lines() {
+        let (digest, name) =
+            line.split_once("  ").ok_or_else(|| format!("{SUMS}: {line:?} is no checksum"))?;
+        let path = folder.join(name);
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if found != digest {
+            return Err(format!("{} does not match {SUMS}: its SHA-256 is {found}", path.display()));
+        }
+        files.push(path);
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn table(name: &str, files: &[PathBuf]) -> String {

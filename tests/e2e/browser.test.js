@@ -347,7 +347,7 @@ describe('the page', { concurrency: 2 }, () => {
     assert.deepEqual(faults, []);
   });
 
-  test('a server without the client file says so, and the page is of use all the same', async (t) => {
+  test('a page whose client file does not load says so, and is of use all the same', async (t) => {
     const server = await Server.start(t);
     await server.send('ana', 'stored');
     const { open, context } = await person(t);

@@ -173,6 +173,20 @@ describe('a configuration that cannot be', { concurrency: 3 }, () => {
   });
 });
 
+describe('what a build packs', () => {
+  test('the official client is served file for file as its npm package has it', async (t) => {
+    const server = await Server.start(t);
+    const dist = join(import.meta.dirname, 'node_modules/socket.io-client/dist');
+    const names = (await readdir(dist)).sort();
+    assert.ok(names.includes('socket.io.js') && names.length >= 8, names.join());
+    for (const name of names) {
+      const answer = await fetch(`${server.url}/socket.io/${name}`);
+      assert.equal(answer.status, 200, name);
+      assert.ok(Buffer.from(await answer.arrayBuffer()).equals(await readFile(join(dist, name))), name);
+    }
+  });
+});
+
 describe('what an operator asks', { concurrency: 3 }, () => {
   test('--help tells of each command and of the settings', async (t) => {
     const { code, stdout } = await runToEnd(t, { args: ['--help'] });

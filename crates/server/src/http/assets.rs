@@ -50,12 +50,6 @@ pub async fn console(Path(name): Path<String>) -> Response {
 pub async fn client(Path(name): Path<String>) -> Response {
     match find(CLIENT, &name) {
         Some(bytes) => answer(&name, bytes),
-        None if CLIENT.is_empty() => Problem::new(
-            crate::http::problem::Code::NotFound,
-            "the official Socket.IO client is not part of this build: npm was missing or could not fetch socket.io-client \
-             when it was built. Install npm and build again, or load the client from your own application",
-        )
-        .into_response(),
         None => Problem::not_found("file").into_response(),
     }
 }
