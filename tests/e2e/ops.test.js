@@ -227,6 +227,43 @@ describe('what an operator asks', { concurrency: 3 }, () => {
     await databaseOf(join(cwd, 'here'));
   });
 
+  test('a value of .env with a dollar stays what it is: its key opens, and nothing else does', async (t) => {
+    const cwd = await temporaryFolder(t);
+    await writeFile(join(cwd, '.env'), '\ufeffexport TIDINGS_API_KEYS=$uper-$ecret-key-0123 # the servers\r\nTIDINGS_BIND: "127.0.0.1"\r\n');
+    const server = await Server.start(t, { cwd });
+    assert.doesNotMatch(server.log, /open mode/);
+    const status = async (key) => (await server.request('GET', '/v1/users/ana/inbox', undefined, key && { authorization: `Bearer ${key}` })).status;
+    assert.equal(await status('$uper-$ecret-key-0123'), 200);
+    assert.equal(await status('uper-ecret-key-0123'), 401);
+    assert.equal(await status(), 401);
+  });
+
+  test('a line of .env that cannot be read is skipped by its number, and refused by name where it is ours', async (t) => {
+    const cwd = await temporaryFolder(t);
+    await writeFile(join(cwd, '.env'), 'A=1\nif [ -f other ]; then\nB="two\nlines"\nfi\n');
+    const server = await Server.start(t, { cwd });
+    assert.match(server.log, /line 2 of the file \.env/);
+    assert.match(server.log, /line 5 of the file \.env/);
+    assert.equal(server.log.match(/cannot be read and is skipped/g).length, 2);
+    await writeFile(join(cwd, '.env'), 'A=1\nTIDINGS_API_KEYS hunter2hunter2hunter2\n');
+    const ended = await runToEnd(t, { env: { PORT: '0', TIDINGS_DATA_DIR: join(cwd, 'data') }, cwd });
+    refusedClearly(ended, 'TIDINGS_API_KEYS', 'line 2');
+    assert.doesNotMatch(ended.stdout + ended.stderr, /hunter2/);
+  });
+
+  test('keys that are none are no open mode', async (t) => {
+    refusedClearly(await serve(t, { TIDINGS_API_KEYS: ' , ' }), 'TIDINGS_API_KEYS');
+  });
+
+  test('config shows of a JWKS URL what the logs show, and no secret', async (t) => {
+    const secrets = { MONGODB_URI: 'mongodb://u:hunter2@h/d', REDIS_URL: 'redis://:hunter2@h', TIDINGS_API_KEYS: 'hunter2hunter2hunter2' };
+    const env = { ...secrets, TIDINGS_JWKS_URL: 'https://ana:hunter2@issuer.example/keys?token=hunter2#hunter2' };
+    const { code, stdout, stderr } = await runToEnd(t, { args: ['config'], env });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^TIDINGS_JWKS_URL=https:\/\/issuer\.example\/keys  # /m);
+    assert.doesNotMatch(stdout + stderr, /hunter2/);
+  });
+
   test('the start says in one line where it listens, and that it is open', async (t) => {
     const server = await Server.start(t);
     assert.match(server.url, /^http:\/\/127\.0\.0\.1:\d+$/);
@@ -242,6 +279,34 @@ describe('what an operator asks', { concurrency: 3 }, () => {
     const { url } = fieldsOf(JSON.parse(listening));
     assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
     for (const line of (ran.stdout + ran.stderr).trim().split('\n')) JSON.parse(line);
+  });
+
+  test('SIGHUP without TLS is a log line: at its start, while it serves, and while it ends', async (t) => {
+    const server = await Server.start(t, { env: { TIDINGS_DRAIN_SECONDS: '2' } });
+    server.ran.child.kill('SIGHUP');
+    await until('the line', () => /SIGHUP/.test(server.log));
+    assert.equal((await server.send('ana', 'still here')).seq, 1);
+    const client = connect(t, server.url, { auth: { user_id: 'ana', device_id: 'phone' } });
+    await client.ready();
+    server.ran.child.kill('SIGTERM');
+    await until('it drains', () => /ending:/.test(server.log));
+    server.ran.child.kill('SIGHUP');
+    assert.deepEqual(await server.ran.ended, { code: 0, signal: null });
+
+    // The issuer's keys are waited for at the start; the server does not listen yet.
+    const issuer = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(issuer, 'listening');
+    t.after(() => issuer.close());
+    const asked = once(issuer, 'connection');
+    const starting = run({ env: { PORT: '0', TIDINGS_DATA_DIR: join(server.cwd, 'other'), TIDINGS_JWKS_URL: `http://127.0.0.1:${issuer.address().port}/keys` }, cwd: server.cwd });
+    t.after(() => starting.child.kill('SIGKILL'));
+    const [connection] = await asked;
+    t.after(() => connection.destroy());
+    starting.child.kill('SIGHUP');
+    await until('the line', () => /SIGHUP/.test(starting.stdout + starting.stderr));
+    assert.doesNotMatch(starting.stdout + starting.stderr, /listening on/);
+    connection.destroy();
+    await until('it listens', () => /listening on/.test(starting.stdout + starting.stderr));
   });
 
   test('SIGTERM ends it with 0, also while clients are attached and a request hangs', async (t) => {

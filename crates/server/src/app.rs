@@ -2,6 +2,7 @@
 
 use crate::http::Requests;
 use crate::realtime::Hub;
+use crate::supervise::Workers;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct App {
     pub origins: Origins,
     /// The operator's bounds.
     pub limits: Limits,
+    /// What runs beside requests and sockets.
+    pub workers: Workers,
     /// Set when the server is asked to end: nothing new is begun.
     pub draining: CancellationToken,
 }

@@ -4,8 +4,9 @@ use crate::app::{App, Limits};
 use crate::config::Config;
 use crate::http::Requests;
 use crate::realtime::{Hub, SEND_LIMIT, STALL, check_heads, serve_socket};
+use crate::supervise::Workers;
 use crate::tls::{Tls, TlsError};
-use crate::{http, upkeep};
+use crate::{hangup, http, upkeep};
 use secrecy::{ExposeSecret, SecretString};
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The task that accepts connections has failed.
+    #[error("the server has stopped accepting connections by a fault of its own; the log says which")]
+    Deaf,
     /// The process cannot be set up.
     #[error("cannot start: {0}")]
     Process(#[from] io::Error),
@@ -66,8 +70,10 @@ impl Observer for Publisher {
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn run(config: Config) -> Result<(), StartError> {
     let clock = Arc::new(SystemClock);
-    let auth = Auth::new(config.auth.clone(), clock.clone()).await?;
+    let (workers, hangups) = (Workers::default(), hangup::caught()?);
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    hangup::reload(&workers, hangups, tls.clone());
+    let auth = Auth::new(config.auth.clone(), clock.clone()).await?;
     let listeners = if config.listen_both {
         http::listen_both(config.listen)
     } else {
@@ -99,6 +105,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
             limit_loopback: config.limit_loopback,
             register: config.register,
         },
+        workers,
         draining: CancellationToken::new(),
     });
     serve(app, listeners, tls, &config, asked_to_end()?).await
@@ -203,15 +210,18 @@ pub async fn serve(
         .iter()
         .map(|listener| listener.local_addr().map(|address| format!("{scheme}://{address}")))
         .collect::<Result<_, _>>()?;
-    tokio::spawn(upkeep::upkeep(app.clone(), config.retention));
-    let checking = tokio::spawn(check_heads(app.hub.clone(), app.store.clone()));
+    let (upkeeping, retention) = (app.clone(), config.retention);
+    app.workers.spawn("upkeep", move || upkeep::upkeep(upkeeping.clone(), retention));
+    let checking = app.clone();
+    app.workers.spawn("the check of heads", move || {
+        // What was wanted before a panic is not known any more.
+        checking.hub.checks.want_all();
+        check_heads(checking.hub.clone(), checking.store.clone())
+    });
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
-    let site = http::Site { app: app.clone(), router, tls: tls.clone(), head_timeout: config.handshake };
-    let serving = tokio::spawn(http::serve(site, listeners, stop_accepting.clone(), config.drain));
-    if let Some(tls) = tls {
-        reload_on_hangup(tls)?;
-    }
+    let site = http::Site { app: app.clone(), router, tls, head_timeout: config.handshake };
+    let mut serving = tokio::spawn(http::serve(site, listeners, stop_accepting.clone(), config.drain));
 
     if app.auth.is_open() {
         tracing::warn!(
@@ -220,14 +230,25 @@ pub async fn serve(
     }
     tracing::info!(url = urls[0], "listening on {}", urls.join(" and "));
 
-    shutdown.cancelled().await;
+    let ended_early = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = &mut serving => Some(ended),
+    };
     tracing::info!(seconds = config.drain.as_secs(), "ending: sockets are closed over this time");
     app.draining.cancel();
     stop_accepting.cancel();
     sockets.drain(config.drain).await;
-    let _ = serving.await;
-    checking.abort();
+    let is_deaf = ended_early.is_some();
+    let ended = match ended_early {
+        Some(ended) => ended,
+        None => serving.await,
+    };
+    app.workers.end().await;
     app.store.close().await;
+    // It accepts until it is told to stop: anything else is a fault, and whoever watches the process must learn of it.
+    if is_deaf || ended.is_err() {
+        return Err(StartError::Deaf);
+    }
     tracing::info!("ended");
     Ok(())
 }
@@ -244,19 +265,6 @@ fn asked_to_end() -> Result<CancellationToken, io::Error> {
         set.cancel();
     });
     Ok(token)
-}
-
-fn reload_on_hangup(tls: Arc<Tls>) -> Result<(), io::Error> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match tls.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate before stays in use"),
-            }
-        }
-    });
-    Ok(())
 }
 
 /// In open mode any loopback page may talk to the server, and `Host` must be loopback too; or, where the operator has put

@@ -1,8 +1,11 @@
 //! The command line. Every setting is also a flag; the list is [`SETTINGS`].
 
-use crate::config::{Config, ConfigError, SETTINGS, Value, is_open, read_env_file, resolve, strangers};
+use crate::config::{
+    Config, ConfigError, SETTINGS, Value, check_environment, is_open, read_env_file, resolve, strangers,
+};
 use clap::{Arg, ArgMatches, Args as _, Command};
 use secrecy::SecretString;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +14,9 @@ use tidings_domain::UserId;
 /// What was asked for.
 pub enum Task {
     /// Serve.
-    Serve(Box<Config>, Vec<String>),
+    Serve(Box<Config>, Remarks),
     /// Print the effective settings.
-    ShowConfig(Vec<Value>),
+    ShowConfig(Vec<Value>, Remarks),
     /// Print a user token.
     Token(Box<Config>, UserId, Duration),
     /// Copy the embedded store into a file.
@@ -30,6 +33,29 @@ pub enum Task {
     Healthcheck(Box<Config>),
     /// Load a running server and measure.
     Bench(Box<tidings_bench::Options>),
+}
+
+/// What the operator should look at, although it stops nothing.
+#[derive(Default)]
+pub struct Remarks {
+    /// Names that look like settings and are none.
+    pub strangers: Vec<String>,
+    /// The numbers of the lines of `.env` that cannot be read.
+    pub skipped_lines: Vec<usize>,
+}
+
+impl Remarks {
+    /// A sentence for each line of `.env` that is skipped; of many only the first ones are named.
+    pub fn on_skipped_lines(&self) -> Vec<String> {
+        const NAMED: usize = 20;
+        let lines = self.skipped_lines.iter().take(NAMED);
+        let mut remarks: Vec<_> =
+            lines.map(|line| format!("line {line} of the file .env cannot be read and is skipped")).collect();
+        if let Some(more) = self.skipped_lines.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            remarks.push(format!("{more} more lines of the file .env cannot be read and are skipped"));
+        }
+        remarks
+    }
 }
 
 fn command() -> Command {
@@ -112,9 +138,12 @@ pub fn parse() -> Result<Task, ConfigError> {
     }
     let inner = matches.subcommand().map_or(&matches, |(_, inner)| inner);
     let file = read_env_file(Path::new(".env"))?;
-    let values = resolve(&flags(inner), |name| std::env::var(name).ok(), &file);
+    check_environment(std::env::vars_os())?;
+    let values = resolve(&flags(inner), |name| std::env::var(name).ok(), &file.values);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let remarks = Remarks { strangers: strangers(names, &file.values), skipped_lines: file.skipped };
     Ok(match matches.subcommand_name() {
-        Some("config") => Task::ShowConfig(values),
+        Some("config") => Task::ShowConfig(values, remarks),
         Some("token") => {
             let user = inner.get_one::<String>("user").map_or("", String::as_str);
             let user = UserId::new(user).map_err(|invalid| ConfigError(invalid.to_string()))?;
@@ -136,10 +165,7 @@ pub fn parse() -> Result<Task, ConfigError> {
             }
         }
         Some("healthcheck") => Task::Healthcheck(Box::new(Config::from_values(&values)?)),
-        _ => {
-            let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-            Task::Serve(Box::new(Config::from_values(&values)?), strangers(names, &file))
-        }
+        _ => Task::Serve(Box::new(Config::from_values(&values)?), remarks),
     })
 }
 
@@ -150,23 +176,55 @@ fn flags(matches: &ArgMatches) -> HashMap<&'static str, String> {
         .collect()
 }
 
-/// The effective settings as lines that could stand in a `.env`.
+/// The effective settings as lines that could stand in a `.env`, without what is secret.
 pub fn show(values: &[Value]) -> String {
     let mut out = String::new();
     for Value { setting, text, origin } in values {
-        let shown = match (setting.secret, text.is_empty()) {
-            (true, false) => "(hidden)",
-            (false, true) if setting.env == "TIDINGS_BIND" && is_open(values) => "127.0.0.1",
-            (false, true) if setting.env == "TIDINGS_BIND" => "0.0.0.0",
-            _ => text.as_str(),
+        let shown = match text.is_empty() {
+            true if setting.env == "TIDINGS_BIND" && is_open(values) => "127.0.0.1".into(),
+            true if setting.env == "TIDINGS_BIND" => "0.0.0.0".into(),
+            _ => quoted(setting.shown(text)),
         };
         out.push_str(&format!("{}={shown}  # {origin}\n", setting.env));
     }
     out
 }
 
+/// In quotes, where it would otherwise not be read again as it is.
+fn quoted(text: Cow<'_, str>) -> Cow<'_, str> {
+    let quotes = ['\'', '`', '"'];
+    if !text.contains(|c: char| c == '#' || c.is_control() || quotes.contains(&c)) {
+        return text;
+    }
+    match quotes.into_iter().find(|quote| !text.contains(*quote)) {
+        Some(quote) => format!("{quote}{text}{quote}").into(),
+        None => text,
+    }
+}
+
 /// Writes to standard output; a closed pipe is no error worth a panic.
 pub fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     std::io::stdout().lock().write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_config_prints_is_read_again_as_it_was() {
+        for text in ["./data", "/a #b", "it's", "a\"'b", "a\nb"] {
+            let line = format!("A={}  # the default", quoted(text.into()));
+            assert_eq!(crate::config::parse_env(&line), [("A".to_owned(), text.to_owned())], "{line}");
+        }
+    }
+
+    #[test]
+    fn of_many_lines_that_cannot_be_read_the_first_ones_are_named() {
+        let remarks = Remarks { skipped_lines: (1..=1_000).collect(), ..Remarks::default() };
+        let said = remarks.on_skipped_lines();
+        assert_eq!(said.len(), 21);
+        assert!(said[19].starts_with("line 20 ") && said[20].starts_with("980 more"), "{said:?}");
+    }
 }

@@ -7,12 +7,14 @@ pub mod cli;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
+mod hangup;
 pub mod healthcheck;
 mod http;
 mod input;
 pub mod logging;
 pub mod realtime;
 pub mod revocation;
+pub mod supervise;
 pub mod tls;
 pub mod transfer;
 mod upkeep;

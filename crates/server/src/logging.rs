@@ -1,6 +1,7 @@
 //! The log.
 
 use crate::config::{Config, ConfigError};
+use crate::supervise::what;
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 
@@ -15,5 +16,15 @@ pub fn start(config: &Config) -> Result<(), ConfigError> {
     } else {
         log.with_ansi(stderr().is_terminal()).try_init()
     };
+    log_panics();
     started.map_err(|error| ConfigError(format!("the log cannot be started: {error}")))
+}
+
+/// A panic is a line of the log like any other, for machines too.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tracing::error!(panic = what(panic.payload()), place, thread, "the program panicked");
+    }));
 }

@@ -19,14 +19,22 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     match cli::parse()? {
-        cli::Task::Serve(config, strangers) => {
+        cli::Task::Serve(config, remarks) => {
             logging::start(&config)?;
-            for name in strangers {
+            for name in &remarks.strangers {
                 tracing::warn!(name, "this is set, but it is no setting of Tidings; is it a typing mistake?");
+            }
+            for remark in remarks.on_skipped_lines() {
+                tracing::warn!("{remark}");
             }
             runtime()?.block_on(bootstrap::run(*config))?;
         }
-        cli::Task::ShowConfig(values) => cli::print(&cli::show(&values))?,
+        cli::Task::ShowConfig(values, remarks) => {
+            for remark in remarks.on_skipped_lines() {
+                eprintln!("tidings: {remark}");
+            }
+            cli::print(&cli::show(&values))?;
+        }
         cli::Task::Token(config, user, ttl) => {
             let auth = runtime()?.block_on(Auth::new(config.auth, Arc::new(SystemClock)))?;
             cli::print(&format!("{}\n", auth.mint(&user, ttl)?.0))?;

@@ -42,6 +42,7 @@ mod tests {
     use crate::config::{Config, resolve};
     use crate::http::Requests;
     use crate::realtime::Hub;
+    use crate::supervise::Workers;
     use std::collections::HashMap;
     use std::net::SocketAddr;
     use std::sync::Arc;
@@ -84,6 +85,7 @@ mod tests {
                 limit_loopback: false,
                 register: config.register,
             },
+            workers: Workers::default(),
             draining: CancellationToken::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -110,6 +112,24 @@ mod tests {
         let mut stream = ask(to, method, path, body).await;
         timeout(DEADLINE, stream.read_to_string(&mut text)).await.expect("no answer").unwrap();
         text
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_worker_panics_is_not_ready_until_it_runs_again() {
+        let (app, address, _folder) = started().await;
+        assert!(answer(address, "GET", "/health/ready", "").await.starts_with("HTTP/1.1 200 "));
+        let lives = std::sync::atomic::AtomicU32::new(0);
+        app.workers.spawn("the test's worker", move || {
+            let life = lives.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            async move {
+                assert!(life > 0, "the first life");
+                std::future::pending().await
+            }
+        });
+        let refused = |text: &str| text.starts_with("HTTP/1.1 503 ") && text.contains("the test's worker");
+        polled(address, "/health/ready", refused).await;
+        assert!(answer(address, "GET", "/health/live", "").await.starts_with("HTTP/1.1 200 "));
+        polled(address, "/health/ready", |text| text.starts_with("HTTP/1.1 200 ")).await;
     }
 
     async fn polled(to: SocketAddr, path: &str, fits: impl Fn(&str) -> bool) {

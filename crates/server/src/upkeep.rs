@@ -1,4 +1,5 @@
 use crate::app::App;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tidings_store::Sweep;
@@ -12,20 +13,26 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How many rows one slice touches.
 const SLICE: usize = 100;
 
-/// Looks after expiry and retention until the server ends.
-pub async fn upkeep(app: Arc<App>, retention: Duration) {
+/// Looks after expiry and retention for as long as it is polled.
+pub async fn upkeep(app: Arc<App>, retention: Duration) -> Infallible {
+    let mut failing = false;
     loop {
         let pause = match app.store.sweep(Sweep { retention, limit: SLICE }).await {
-            Ok(swept) if swept.more => PAUSE,
-            Ok(_) => EVERY,
+            Ok(swept) => {
+                if failing {
+                    tracing::info!("upkeep is done again");
+                }
+                failing = false;
+                if swept.more { PAUSE } else { EVERY }
+            }
             Err(error) => {
-                tracing::warn!(%error, "upkeep could not be done");
+                if !failing {
+                    tracing::warn!(%error, "upkeep could not be done; it is tried again");
+                }
+                failing = true;
                 EVERY * 10
             }
         };
-        tokio::select! {
-            () = app.draining.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        tokio::time::sleep(pause).await;
     }
 }

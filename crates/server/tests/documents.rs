@@ -10,7 +10,11 @@ fn configuration() -> String {
     let mut text = String::from(
         "# Configuration\n\nFlags over environment over the file `.env` in the working folder over defaults; an empty value \
          is as good as none.\n`tidings config` prints what is in force and where it comes from. Made from \
-         `crates/server/src/config/settings.rs`.\n\n| environment | flag | default | |\n|---|---|---|---|\n",
+         `crates/server/src/config/settings.rs`.\n\n`.env` is read as \
+         dotenv 16 reads it: `NAME=value` or `NAME: value`, perhaps after `export`; `$` means nothing; `#` begins a comment \
+         outside\nquotes; values in single or double quotes or backticks may span lines, and `\\n` and `\\r` are expanded in double \
+         quotes only. A line\nthat cannot be read is skipped with a warning; one that is meant for a setting of this table refuses \
+         the start.\n\n| environment | flag | default | |\n|---|---|---|---|\n",
     );
     for setting in SETTINGS {
         let default = if setting.default.is_empty() { "unset" } else { setting.default };

@@ -1,11 +1,12 @@
 //! What an operator sets. [`Config::from_values`] makes typed values of the texts and refuses, by name, what cannot be.
 
+mod dotenv;
 mod origins;
 mod settings;
 mod source;
 
 pub use settings::{SETTINGS, Setting};
-pub use source::{Origin, Value, read_env_file, resolve, strangers};
+pub use source::{EnvFile, Origin, Value, check_environment, read_env_file, resolve, strangers};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -14,6 +15,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use tidings_bus::RedisUrl;
+
+#[cfg(test)]
+pub(crate) fn parse_env(text: &str) -> Vec<(String, String)> {
+    dotenv::parse(text).values
+}
 
 /// A setting that cannot be; one sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,17 +126,15 @@ impl Config {
             data_dir: PathBuf::from(text(values, "TIDINGS_DATA_DIR")),
             mongodb: mongodb(values)?,
             redis: redis(values)?,
-            auth: auth(values),
+            auth: auth(values)?,
             tls: tls(values)?,
             allowed_origins: origins::origins(values, is_open(values))?,
             allowed_hosts: origins::hosts(values)?,
             trusted_proxies: networks(values, "TIDINGS_TRUSTED_PROXIES")?,
-            retention: Duration::from_secs(
-                86_400 * u64::from(number_from_1::<u32>(values, "TIDINGS_RETENTION_DAYS")?.min(36_500)),
-            ),
+            retention: days(values, "TIDINGS_RETENTION_DAYS")?,
             drain: seconds(values, "TIDINGS_DRAIN_SECONDS")?,
-            handshake: seconds(values, "TIDINGS_HANDSHAKE_SECONDS")?.max(Duration::from_secs(1)),
-            register: seconds(values, "TIDINGS_REGISTER_SECONDS")?.max(Duration::from_secs(1)),
+            handshake: seconds_from_1(values, "TIDINGS_HANDSHAKE_SECONDS")?,
+            register: seconds_from_1(values, "TIDINGS_REGISTER_SECONDS")?,
             max_body: number_from_1(values, "TIDINGS_MAX_BODY_BYTES")?,
             max_batch: number_from_1(values, "TIDINGS_MAX_BATCH_BYTES")?,
             max_packet: number_from_1(values, "TIDINGS_MAX_PACKET_BYTES")?,
@@ -158,13 +162,14 @@ fn find<'a>(values: &'a [Value], env: &str) -> Option<&'a Value> {
 }
 
 fn text<'a>(values: &'a [Value], env: &str) -> &'a str {
-    find(values, env).map_or("", |value| value.text.as_str())
+    find(values, env).map_or("", |value| value.text.trim())
 }
 
 fn wrong(value: Option<&Value>, expected: &str) -> ConfigError {
     match value {
         Some(Value { setting, text, origin }) => {
-            let shown = if setting.secret { "its value".to_owned() } else { format!("{text:?}") };
+            let shown =
+                if setting.secret { "its value".to_owned() } else { format!("{:?}", setting.shown(text)) };
             ConfigError(format!("{} ({origin}): {shown} is not {expected}", setting.env))
         }
         None => ConfigError(format!("a setting is missing; it must be {expected}")),
@@ -190,6 +195,17 @@ fn number_from_1<T: FromStr + PartialOrd + From<u8>>(values: &[Value], env: &str
 
 fn seconds(values: &[Value], env: &str) -> Result<Duration, ConfigError> {
     Ok(Duration::from_secs(u64::from(required::<u32>(values, env, "a whole number of seconds")?)))
+}
+
+fn seconds_from_1(values: &[Value], env: &str) -> Result<Duration, ConfigError> {
+    Ok(Duration::from_secs(u64::from(number_from_1::<u32>(values, env)?)))
+}
+
+fn days(values: &[Value], env: &str) -> Result<Duration, ConfigError> {
+    match number_from_1::<u32>(values, env)? {
+        days @ ..=36_500 => Ok(Duration::from_secs(86_400 * u64::from(days))),
+        _ => Err(wrong(find(values, env), "a number of days up to 36500")),
+    }
 }
 
 fn truth(values: &[Value], env: &str) -> Result<bool, ConfigError> {
@@ -224,17 +240,24 @@ fn redis(values: &[Value]) -> Result<Option<RedisUrl>, ConfigError> {
     Ok(url)
 }
 
-fn auth(values: &[Value]) -> tidings_auth::Settings {
+fn auth(values: &[Value]) -> Result<tidings_auth::Settings, ConfigError> {
     let set = |name| Some(text(values, name)).filter(|text| !text.is_empty()).map(str::to_owned);
     let keys = text(values, "TIDINGS_API_KEYS").split(',').map(str::trim);
-    tidings_auth::Settings {
-        api_keys: keys.filter(|key| !key.is_empty()).map(Into::into).collect(),
-        jwt_secret: set("TIDINGS_JWT_SECRET").map(Into::into),
+    let api_keys: Vec<_> = keys.filter(|key| !key.is_empty()).map(Into::into).collect();
+    // Commas alone must not be open mode on every address.
+    if api_keys.is_empty() && set("TIDINGS_API_KEYS").is_some() {
+        return Err(wrong(find(values, "TIDINGS_API_KEYS"), "a list that holds a key"));
+    }
+    // To the letter, as the issuer has it.
+    let secret = find(values, "TIDINGS_JWT_SECRET").map(|value| value.text.as_str());
+    Ok(tidings_auth::Settings {
+        api_keys,
+        jwt_secret: secret.filter(|text| !text.is_empty()).map(Into::into),
         public_key_file: set("TIDINGS_JWT_PUBLIC_KEY_FILE").map(PathBuf::from),
         jwks_url: set("TIDINGS_JWKS_URL"),
         audience: set("TIDINGS_JWT_AUDIENCE"),
         issuer: set("TIDINGS_JWT_ISSUER"),
-    }
+    })
 }
 
 fn tls(values: &[Value]) -> Result<Option<TlsFiles>, ConfigError> {
@@ -283,6 +306,12 @@ mod tests {
             ("TIDINGS_BIND", "localhost:1"),
             ("TIDINGS_BIND", "0.0.0.0"),
             ("TIDINGS_MAX_BODY_BYTES", "0"),
+            ("TIDINGS_HANDSHAKE_SECONDS", "0"),
+            ("TIDINGS_REGISTER_SECONDS", "0"),
+            ("TIDINGS_RETENTION_DAYS", "0"),
+            ("TIDINGS_RETENTION_DAYS", "36501"),
+            ("TIDINGS_API_KEYS", ","),
+            ("TIDINGS_API_KEYS", " , ,"),
             ("TIDINGS_MAX_SOCKETS", "-1"),
             ("TIDINGS_LIMIT_LOOPBACK", "maybe"),
             ("TIDINGS_LOG_FORMAT", "xml"),

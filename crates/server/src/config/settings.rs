@@ -1,6 +1,8 @@
 //! Every setting, once: its name, its default, and what it is for. The flags, the help, `tidings config` and the table in
 //! `docs/configuration.md` are made from this list.
 
+use std::borrow::Cow;
+
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -12,9 +14,21 @@ pub struct Setting {
     pub help: &'static str,
     /// Never shown.
     pub secret: bool,
+    /// An address whose login and query may hold a secret: only its scheme, host and path are shown.
+    pub is_url: bool,
 }
 
 impl Setting {
+    /// What may be shown of a value of this setting.
+    pub fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match (self.secret, self.is_url) {
+            _ if text.is_empty() => Cow::Borrowed(""),
+            (true, _) => Cow::Borrowed("(hidden)"),
+            (false, true) => Cow::Owned(place(text)),
+            (false, false) => Cow::Borrowed(text),
+        }
+    }
+
     /// The flag: `--data-dir` for `TIDINGS_DATA_DIR`.
     pub fn flag(&self) -> String {
         self.env.trim_start_matches("TIDINGS_").to_ascii_lowercase().replace('_', "-")
@@ -22,11 +36,25 @@ impl Setting {
 }
 
 const fn setting(env: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { env, default, help, secret: false }
+    Setting { env, default, help, secret: false, is_url: false }
 }
 
 const fn secret(env: &'static str, help: &'static str) -> Setting {
-    Setting { env, default: "", help, secret: true }
+    Setting { env, default: "", help, secret: true, is_url: false }
+}
+
+const fn url(env: &'static str, help: &'static str) -> Setting {
+    Setting { env, default: "", help, secret: false, is_url: true }
+}
+
+/// The scheme, host and path of an address, whether it is a good one or not.
+fn place(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{host}{path}")
 }
 
 /// All settings, in the order in which they are shown.
@@ -43,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     secret("TIDINGS_API_KEYS", "Keys that may do everything, comma-separated"),
     secret("TIDINGS_JWT_SECRET", "The secret of HS256 user tokens"),
     setting("TIDINGS_JWT_PUBLIC_KEY_FILE", "", "The public key of user tokens"),
-    setting("TIDINGS_JWKS_URL", "", "Where the public keys of user tokens are published"),
+    url("TIDINGS_JWKS_URL", "Where the public keys of user tokens are published"),
     setting("TIDINGS_JWT_AUDIENCE", "", "The audience a user token must name"),
     setting("TIDINGS_JWT_ISSUER", "", "The issuer a user token must name"),
     setting(
@@ -85,3 +113,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("TIDINGS_LOG", "info", "What is logged: error, warn, info, debug, trace, or a filter by target"),
     setting("TIDINGS_LOG_FORMAT", "text", "text or json"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_the_place_is_shown() {
+        let setting = SETTINGS.iter().find(|setting| setting.env == "TIDINGS_JWKS_URL").unwrap();
+        for (text, shown) in [
+            ("https://issuer.test:81/keys?token=hunter2", "https://issuer.test:81/keys"),
+            ("https://ana:hunter2@issuer.test/keys#hunter2", "https://issuer.test/keys"),
+            ("https://ana:hun@ter2@issuer.test?hunter2", "https://issuer.test"),
+            ("issuer.test/keys?hunter2", "issuer.test/keys"),
+            ("", ""),
+        ] {
+            assert_eq!(setting.shown(text), shown);
+        }
+    }
+}

@@ -20,10 +20,16 @@ pub async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
-/// `GET /health/ready`: it can serve; 503 while its store cannot or while it ends.
+/// `GET /health/ready`: it can serve; 503 while its store cannot, while a background worker is down, and while it ends.
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     if app.draining.is_cancelled() {
         return Err(Problem::new(Code::Unavailable, "the server is ending"));
+    }
+    if let Some(worker) = app.workers.down() {
+        return Err(Problem::new(
+            Code::Unavailable,
+            format!("{worker} has failed and is being started again"),
+        ));
     }
     app.store.ready().await?;
     Ok(Json(Health { status: "ready" }))

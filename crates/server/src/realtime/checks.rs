@@ -9,6 +9,7 @@
 
 use crate::realtime::hub::{Hub, SHARDS};
 use futures_util::{StreamExt, stream};
+use std::convert::Infallible;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,12 @@ struct Wanted {
     users: Vec<UserId>,
 }
 
+impl Wanted {
+    fn is_something(&self) -> bool {
+        self.all || !self.users.is_empty()
+    }
+}
+
 impl Checks {
     fn lock(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,12 +84,11 @@ impl Checks {
 }
 
 /// Checks heads for as long as it is polled.
-pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) {
-    let (mut shard, mut last) = (0, Instant::now());
+pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) -> Infallible {
+    let (mut shard, mut last, mut trouble) = (0, Instant::now(), Trouble::default());
     loop {
         let wanted = hub.checks.take();
-        if let Err(error) = check_wanted(&hub, &*store, &wanted).await {
-            tracing::warn!(%error, "heads could not be checked; trying again");
+        if wanted.is_something() && trouble.note(&check_wanted(&hub, &*store, &wanted).await) {
             if wanted.all {
                 hub.checks.want_all()
             } else {
@@ -99,15 +105,41 @@ pub async fn check_heads(hub: Arc<Hub>, store: Arc<dyn Store>) {
         tokio::select! {
             () = hub.checks.news.notified() => {}
             () = at(due) => {
-                // An error is found again when this shard's turn comes, or told by who reads.
+                // What fails is tried again when this shard's turn comes.
                 let users = hub.users(shard);
-                let _ = check(&hub, &*store, &users).await;
-                if hub.link() == Link::Down {
-                    let _ = check_sessions(&hub, &*store, &users).await;
+                if !users.is_empty() {
+                    trouble.note(&check_due(&hub, &*store, &users).await);
                 }
                 (shard, last) = ((shard + 1) % SHARDS, Instant::now());
             }
         }
+    }
+}
+
+/// Whether checks fail now. A store that is away fails every check: it is logged when that begins and when it ends.
+#[derive(Default)]
+struct Trouble(bool);
+
+impl Trouble {
+    /// Whether this check failed.
+    fn note(&mut self, checked: &Result<(), StoreError>) -> bool {
+        match checked {
+            Err(error) if !self.0 => {
+                tracing::warn!(%error, "heads could not be checked; it is tried again");
+            }
+            Ok(()) if self.0 => tracing::info!("heads are checked again"),
+            _ => {}
+        }
+        self.0 = checked.is_err();
+        self.0
+    }
+}
+
+async fn check_due(hub: &Hub, store: &dyn Store, users: &[UserId]) -> Result<(), StoreError> {
+    check(hub, store, users).await?;
+    match hub.link() {
+        Link::Down => check_sessions(hub, store, users).await,
+        Link::Alone | Link::Up => Ok(()),
     }
 }
 
