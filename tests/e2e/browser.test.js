@@ -4,21 +4,15 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import { below } from './rig/below.js';
+import { launch } from './rig/browser.js';
 import { Proxy } from './rig/proxy.js';
 import { Server } from './rig/server.js';
 import { DEADLINE, until } from './rig/until.js';
 
 let browser;
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic', '--no-first-run',
-      '--disable-component-update', '--disable-sync',
-    ],
-  });
+  browser = await launch();
 });
 after(() => browser?.close());
 

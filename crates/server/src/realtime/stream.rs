@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// A comment is sent after so much silence, so that a dead connection is noticed and proxies keep a live one.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
+/// Without an empty line after it: that would end a block without data, which some clients take for an empty message.
+const STILL_HERE: &[u8] = b": still here\n";
+
 /// What one read of the stream brings at most. The body is polled only when the connection has taken what it brought
 /// before, so a slow reader lags behind its cursor and nothing queues.
 const FRAMES: usize = 64;
@@ -57,7 +60,7 @@ impl Reader {
             () = at(self.until) => return None,
             () = draining.cancelled() => return None,
             served = self.attached.pump.next(FRAMES, BYTES) => served,
-            () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(b": still here\n\n")),
+            () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(STILL_HERE)),
         };
         match served {
             Served::Frames(frames) => {
@@ -134,6 +137,13 @@ mod tests {
         let mut text = String::new();
         push_event(&mut text, packet.json());
         assert_eq!(text, "id: e:7\nevent: send_notification\ndata: [[\"a,\\\"]\",1]]\n\n");
+    }
+
+    #[test]
+    fn a_heartbeat_is_a_comment_that_ends_no_block() {
+        let text = std::str::from_utf8(STILL_HERE).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.starts_with(':') && text.ends_with('\n'));
     }
 
     #[test]
