@@ -15,7 +15,7 @@ import { until } from './rig/until.js';
 
 const run = promisify(execFile);
 
-/** The README's client, letter by letter but for the address, and a list in place of the console. */
+/** The original README's client, letter by letter but for the address, and a list in place of the console. */
 function readmeClient(t, url) {
   const received = [];
   const console = { log: (notification) => received.push(notification) };
