@@ -4,7 +4,7 @@
 //! what they confirm, where nothing new appears. Every live notification with a revision at or below the inbox's `settled`
 //! is delivered, so one that reaches down to it writes only what lies above; `settled` is raised after that is written.
 
-use crate::documents::{DeviceDocument, INBOXES, PROGRESS, Progress, bound, date, device_key, number};
+use crate::documents::{INBOXES, PROGRESS, Progress, bound, date, device_key, number};
 use crate::failure::Failure;
 use crate::mongo::Mongo;
 use crate::query::Query;
@@ -12,7 +12,7 @@ use crate::register::{DEVICES, trim_devices};
 use crate::schema::LOG;
 use crate::tx::Tx;
 use crate::writes::Writes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use mongodb::bson::{Document, doc};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -228,10 +228,18 @@ struct Change {
 
 async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revision, StoreError>>, Failure> {
     let lookups: Vec<_> = group.iter().map(|one| look_up(mongo, one)).collect();
-    let looked_up: Vec<LookedUp> = stream::iter(lookups).buffered(LOOKUPS).try_collect().await?;
+    let looked_up: Vec<Result<LookedUp, Failure>> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
     let mut inboxes: BTreeMap<&UserId, Change> = BTreeMap::new();
     let mut answers = Vec::with_capacity(group.len());
-    for (one, LookedUp { head, progress, cursor }) in group.iter().zip(looked_up) {
+    for (one, looked_up) in group.iter().zip(looked_up) {
+        let LookedUp { head, progress, cursor } = match looked_up {
+            Ok(looked_up) => looked_up,
+            Err(failure) if failure.is_of_one_inbox() => {
+                answers.push(Err(failure.into_store_error()));
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         if one.up_to > head {
             answers.push(Err(StoreError::AboveHead { head }));
             continue;
@@ -306,20 +314,30 @@ pub(crate) async fn standing(
     let filter = doc! { "user_id": user.as_str(), "key": { "$in": keys } };
     let found: Vec<Standing> = Query::new(INBOXES, LOG, filter).all(mongo).await?;
     let (mut progress, mut cursor) = (Progress::default(), None);
-    for one in found {
-        match one {
-            Standing::Device(device) => cursor = Some(number(device.cursor)),
-            Standing::Progress(found) => progress = found,
+    for Standing { key, confirmed, settled, floor, cursor: of_device } in found {
+        if key == PROGRESS {
+            progress = Progress { confirmed, settled, floor };
+        } else {
+            let of_device = of_device.and_then(|cursor| u64::try_from(cursor).ok());
+            cursor = Some(of_device.ok_or_else(|| Failure::Damaged(format!("{key} has no cursor")))?);
         }
     }
     Ok((progress, cursor))
 }
 
+/// A [`Progress`] or a [`DeviceDocument`](crate::documents::DeviceDocument), as its key says: what one of them lacks must not
+/// make it the other.
 #[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Standing {
-    Device(DeviceDocument),
-    Progress(Progress),
+struct Standing {
+    key: String,
+    #[serde(default)]
+    confirmed: i64,
+    #[serde(default)]
+    settled: i64,
+    #[serde(default)]
+    floor: i64,
+    #[serde(default)]
+    cursor: Option<i64>,
 }
 
 async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(), Failure> {

@@ -48,6 +48,14 @@ pub(crate) fn bound(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// A revision that something has.
+fn revision(number: i64) -> Result<Revision, Failure> {
+    match u64::try_from(number) {
+        Ok(rev) if rev > 0 => Ok(rev),
+        _ => Err(Failure::Damaged(format!("a notification has the revision {number}"))),
+    }
+}
+
 /// A number that we wrote.
 pub(crate) fn number(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
@@ -121,13 +129,20 @@ pub(crate) struct HeadDocument {
 }
 
 impl HeadDocument {
-    pub fn head(&self) -> Head {
-        let After { total, unread, unseen, next_expiry } = self.after;
-        Head {
-            rev: number(self.key),
-            counted: Counts { total: number(total), unread: number(unread), unseen: number(unseen) },
-            next_expiry: next_expiry.map(time),
-        }
+    pub fn head(&self) -> Result<Head, Failure> {
+        let next_expiry = self.after.next_expiry.map(time);
+        Ok(Head { rev: revision(self.key)?, counted: self.after.counts()?, next_expiry })
+    }
+}
+
+impl After {
+    fn counts(&self) -> Result<Counts, Failure> {
+        let After { total, unread, unseen, .. } = *self;
+        let of = |count: i64| {
+            u64::try_from(count)
+                .map_err(|_| Failure::Damaged(format!("an inbox counts {count} notifications")))
+        };
+        Ok(Counts { total: of(total)?, unread: of(unread)?, unseen: of(unseen)? })
     }
 }
 
@@ -224,8 +239,8 @@ impl Item {
         Ok(Notification {
             id: id(self.id),
             user_id: user_id.clone(),
-            seq: number(self.key),
-            rev: number(self.rev),
+            seq: revision(self.key)?,
+            rev: revision(self.rev)?,
             content: Content {
                 title: self.title,
                 message: self.message,
@@ -245,16 +260,15 @@ impl Item {
 
     /// What devices learn of it when it is new.
     pub fn into_change(self, user_id: &UserId) -> Result<Change, Failure> {
-        let After { total, unread, unseen, .. } = self.after;
-        let counts = Counts { total: number(total), unread: number(unread), unseen: number(unseen) };
-        let (rev, notification) = (number(self.key), self.into_notification(user_id)?);
+        let counts = self.after.counts()?;
+        let (rev, notification) = (revision(self.key)?, self.into_notification(user_id)?);
         Ok(Change { user_id: user_id.clone(), rev, counts, kind: Kind::Sent(Box::new(notification)) })
     }
 
     /// What the log says of it.
     pub fn into_entry(self, user_id: &UserId) -> Result<Entry, Failure> {
         if self.deleted_at.is_some() {
-            let (seq, rev) = (number(self.key), number(self.rev));
+            let (seq, rev) = (revision(self.key)?, revision(self.rev)?);
             return Ok(Entry::Deleted(Tombstone { id: id(self.id), seq, rev }));
         }
         Ok(Entry::Live(Box::new(self.into_notification(user_id)?)))

@@ -36,12 +36,18 @@ impl Failure {
         }
     }
 
+    /// Whether it says something of this one inbox alone, and nothing of the others that are asked for with it.
+    pub(crate) fn is_of_one_inbox(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Refused(_))
+    }
+
     pub(crate) fn into_store_error(self) -> StoreError {
         match self {
             Self::Conflict => {
                 StoreError::Unavailable("others write to the same inbox all the time".to_owned())
             }
-            Self::Passing(text) | Self::Lasting(text) | Self::Damaged(text) => StoreError::Unavailable(text),
+            Self::Passing(text) | Self::Lasting(text) => StoreError::Unavailable(text),
+            Self::Damaged(text) => StoreError::Damaged(text),
             Self::Refused(error) => error,
         }
     }
@@ -68,7 +74,9 @@ impl From<Error> for Failure {
             | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::ServerSelection { .. }
             | ErrorKind::DnsResolve { .. } => Self::Passing(text),
-            ErrorKind::BsonDeserialization(_) => Self::Damaged(text),
+            ErrorKind::BsonDeserialization(_) | ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_) => {
+                Self::Damaged(text)
+            }
             _ => Self::Lasting(text),
         }
     }
@@ -76,7 +84,7 @@ impl From<Error> for Failure {
 
 impl From<mongodb::bson::error::Error> for Failure {
     fn from(error: mongodb::bson::error::Error) -> Self {
-        Self::Lasting(format!("a document could not be written: {error}"))
+        Self::Damaged(format!("a document cannot be written: {error}"))
     }
 }
 

@@ -11,10 +11,10 @@ use mongodb::bson::raw::cstr;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidings_domain::{Change, Clock, Timestamp, UserId};
-use tidings_store::{Observer, StoreError};
+use tidings_store::{Observer, Recent, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -41,6 +41,8 @@ pub(crate) struct Mongo {
     pub confirmed: Confirmed,
     pub journal: Journal,
     pub lease: Lease,
+    /// The inboxes of which the upkeep has said that they are damaged.
+    pub left_out: Mutex<Recent<String, ()>>,
     pub patience: Duration,
     pub clock: Arc<dyn Clock>,
     pub observer: Arc<dyn Observer>,
@@ -77,7 +79,7 @@ impl Mongo {
             self.heads.forget(user);
             found = self.newest(user, 1).await?;
         }
-        let head = found.as_ref().map(HeadDocument::head).unwrap_or_default();
+        let head = found.as_ref().map(HeadDocument::head).transpose()?.unwrap_or_default();
         self.heads.learn(user, head);
         Ok(head)
     }

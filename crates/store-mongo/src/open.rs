@@ -11,10 +11,11 @@ use mongodb::Client;
 use mongodb::bson::{Document, Uuid, doc};
 use mongodb::options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use thiserror::Error;
 use tidings_domain::{Clock, Epoch};
+use tidings_store::Recent;
 
 /// Where the URI names no database.
 const DATABASE: &str = "tidings";
@@ -232,6 +233,7 @@ pub(crate) async fn connect(
         confirmed: Default::default(),
         journal: Default::default(),
         lease: Lease::new(options.lease),
+        left_out: Mutex::new(Recent::new(1_000)),
         patience: options.patience,
         clock,
         observer,

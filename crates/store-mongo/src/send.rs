@@ -13,13 +13,13 @@ use crate::operation::perform;
 use crate::query::Query;
 use crate::schema::ID;
 use crate::turns::{Group, Turn, Waiting};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use mongodb::bson::{RawDocumentBuf, doc, serialize_to_raw_document_buf};
 use mongodb::error::ErrorKind;
 use mongodb::options::InsertManyOptions;
 use std::collections::{HashMap, HashSet};
 use tidings_domain::{NotificationId, Timestamp, UserId};
-use tidings_store::{Outgoing, Receipt};
+use tidings_store::{Outgoing, Receipt, StoreError};
 
 /// How many inboxes are looked up at once.
 const LOOKUPS: usize = 16;
@@ -78,7 +78,15 @@ async fn attempt(
     }
     let now = mongo.now();
     let lookups: Vec<_> = left.iter().map(|(user, _)| head_of(mongo, turn, user.clone(), now)).collect();
-    let heads: HashMap<UserId, Head> = stream::iter(lookups).buffer_unordered(LOOKUPS).try_collect().await?;
+    let looked_up: Vec<_> = stream::iter(lookups).buffer_unordered(LOOKUPS).collect().await;
+    let mut heads: HashMap<UserId, Head> = HashMap::new();
+    for (user, head) in looked_up {
+        match head {
+            Ok(head) => drop(heads.insert(user, head)),
+            Err(failure) if failure.is_of_one_inbox() => refuse(left, &user, &failure.into_store_error()),
+            Err(failure) => return Err(failure),
+        }
+    }
 
     // Those that are alone in their inbox fail or not each for itself; of the others nothing is stored after one failed.
     let (mut alone, mut rows) = (Vec::new(), Vec::new());
@@ -128,19 +136,32 @@ async fn attempt(
     result
 }
 
+/// What is left to one inbox cannot be written, whatever becomes of the others.
+fn refuse(left: &mut Vec<Run>, user: &UserId, error: &StoreError) {
+    for (_, sends) in left.extract_if(.., |(of, _)| of == user) {
+        for send in sends {
+            let _ = send.answer.send(Err(error.clone()));
+        }
+    }
+}
+
 /// Where an inbox stands, with nothing in it that is due.
 async fn head_of(
     mongo: &Mongo,
     turn: &Turn,
     user: UserId,
     now: Timestamp,
-) -> Result<(UserId, Head), Failure> {
-    let mut head = mongo.likely_head(&user).await?;
-    if head.is_due(now) {
+) -> (UserId, Result<Head, Failure>) {
+    let head = async {
+        let head = mongo.likely_head(&user).await?;
+        if !head.is_due(now) {
+            return Ok(head);
+        }
         perform(mongo, &Expire { user: user.clone() }, turn).await?;
-        head = mongo.likely_head(&user).await?;
-    }
-    Ok((user, head))
+        mongo.likely_head(&user).await
+    };
+    let head = head.await;
+    (user, head)
 }
 
 /// What came of an insertion.

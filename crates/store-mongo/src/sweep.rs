@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use mongodb::bson::{Bson, DateTime, Document, Uuid, doc};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tidings_domain::{MarkOp, NotificationId, Timestamp, UserId};
 use tidings_store::{IDEMPOTENCY_TTL, StoreError, Sweep, Swept};
 
@@ -113,6 +113,21 @@ impl Slice<'_> {
         perform(self.mongo, operation, &turn).await
     }
 
+    /// One inbox that is damaged does not keep the others from being looked after: it is left out, which is said once.
+    fn of_one<T>(&self, name: &str, done: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match done {
+            Err(StoreError::Damaged(reason)) => {
+                let mut told = self.mongo.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.get(&name.to_owned()).is_none() {
+                    told.insert(&name.to_owned(), ());
+                    tracing::error!(user.id = name, reason, "the upkeep leaves out an inbox that is damaged");
+                }
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
+    }
+
     /// What is due to expire: inbox by inbox, each whole, since a revision is never cut.
     async fn expired(&mut self) -> Result<(), StoreError> {
         let filter = doc! { "expires_at": { "$gt": BEGINNING, "$lte": date(self.now) } };
@@ -123,8 +138,11 @@ impl Slice<'_> {
         users.sort_unstable();
         users.dedup();
         for name in users {
-            let user = user(&name).map_err(Failure::into_store_error)?;
-            let gone = self.perform(&Expire { user }).await?;
+            let done = match user(&name) {
+                Ok(user) => self.perform(&Expire { user }).await,
+                Err(failure) => Err(failure.into_store_error()),
+            };
+            let gone = self.of_one(&name, done)?.unwrap_or(0);
             self.swept.expired += gone;
             self.room -= bound(gone.max(1));
         }
@@ -157,8 +175,11 @@ impl Slice<'_> {
             }
         }
         for (name, ids) in inboxes {
-            let user = user(&name).map_err(Failure::into_store_error)?;
-            let (expired, retired) = self.perform(&Retire { user, ids }).await?;
+            let done = match user(&name) {
+                Ok(user) => self.perform(&Retire { user, ids }).await,
+                Err(failure) => Err(failure.into_store_error()),
+            };
+            let (expired, retired) = self.of_one(&name, done)?.unwrap_or((0, 0));
             self.swept.expired += expired;
             self.swept.retired += retired;
         }
@@ -183,10 +204,13 @@ impl Slice<'_> {
             inboxes.entry(one.user_id).or_default().push((one.key, one.rev));
         }
         for (name, tombstones) in inboxes {
-            let user = user(&name).map_err(Failure::into_store_error)?;
             let count = tombstones.len() as u64;
-            self.perform(&Purge { user, tombstones, cutoff: self.cutoff }).await?;
-            self.swept.purged += count;
+            let done = match user(&name) {
+                Ok(user) => self.perform(&Purge { user, tombstones, cutoff: self.cutoff }).await,
+                Err(failure) => Err(failure.into_store_error()),
+            };
+            let is_purged = self.of_one(&name, done)?.is_some();
+            self.swept.purged += if is_purged { count } else { 0 };
             self.room -= bound(count);
         }
         Ok(())
@@ -206,9 +230,12 @@ impl Slice<'_> {
         let mongo = self.mongo;
         for one in old {
             self.room -= 1;
-            let user = user(&one.user_id).map_err(Failure::into_store_error)?;
-            let head = mongo.patiently(|| mongo.head(&user)).await?;
-            let place = doc! { "user_id": user.as_str(), "key": one.key };
+            let head = match user(&one.user_id) {
+                Ok(user) => mongo.patiently(|| mongo.head(&user)).await,
+                Err(failure) => Err(failure.into_store_error()),
+            };
+            let Some(head) = self.of_one(&one.user_id, head)? else { continue };
+            let place = doc! { "user_id": &one.user_id, "key": one.key };
             if number(one.key) < head.rev {
                 self.delete(INBOXES, doc! { "q": place, "limit": 1 }).await?;
             } else {
@@ -235,7 +262,8 @@ impl Slice<'_> {
         for one in unseen {
             self.room -= 1;
             mongo.patiently(|| register::forget(mongo, &one.user_id, &one.device_id)).await?;
-            let user = user(&one.user_id).map_err(Failure::into_store_error)?;
+            // Nothing is remembered of who has no legal name.
+            let Ok(user) = user(&one.user_id) else { continue };
             mongo.confirmed.forget(&user);
         }
         Ok(())

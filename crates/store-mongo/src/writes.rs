@@ -130,6 +130,6 @@ mod tests {
         let mut all = Writes::default();
         all.append(writes);
         let Err(refused) = all.into_commands().map(Iterator::count) else { panic!("encoded") };
-        assert!(matches!(refused, Failure::Lasting(_)), "{refused:?}");
+        assert!(matches!(refused, Failure::Damaged(_)), "{refused:?}");
     }
 }

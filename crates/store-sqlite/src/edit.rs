@@ -77,6 +77,6 @@ impl Operation for EditOne {
 /// A text as it lies in `body`.
 pub(crate) fn to_json(content: &tidings_domain::Content) -> Result<String, Failure> {
     serde_json::to_string(content).map_err(|error| {
-        Failure::Refused(tidings_store::StoreError::Unavailable(format!("the content is no JSON: {error}")))
+        Failure::Refused(tidings_store::StoreError::Damaged(format!("a content cannot be written: {error}")))
     })
 }

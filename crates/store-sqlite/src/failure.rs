@@ -19,17 +19,26 @@ impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
-            _ => Self::Sqlite(error),
+            Some(_) => Self::Sqlite(error),
+            None => match error {
+                // A row that is not what we wrote, or is not there.
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::QueryReturnedNoRows => Self::Damaged(error.to_string()),
+                _ => Self::Sqlite(error),
+            },
         }
     }
 }
 
 impl Failure {
-    /// Whether another operation would meet the same: the disk fails, or another process holds the file.
+    /// Whether another operation would meet the same: the disk fails, or another process holds the file. A damaged page is met
+    /// only by those who read it.
     pub(crate) fn is_the_disk(&self) -> bool {
         match self {
-            Self::Refused(_) => false,
-            Self::Damaged(_) => true,
+            Self::Refused(_) | Self::Damaged(_) => false,
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
                 Some(
@@ -59,7 +68,7 @@ impl Failure {
                     },
                 })
             }
-            damaged @ Self::Damaged(_) => StoreError::Unavailable(damaged.to_string()),
+            Self::Damaged(detail) => StoreError::Damaged(detail),
         }
     }
 }

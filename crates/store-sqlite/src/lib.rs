@@ -265,6 +265,7 @@ impl Store for SqliteStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.writer.check()?;
+        self.health.check_damage()?;
         if let Err(reason) = self.health.check() {
             // Nobody may send here until this says that all is well, so it must find out by itself. Who asks wants to
             // know soon.

@@ -181,7 +181,7 @@ pub(crate) fn open(
         })
         .map_err(thread_error)?;
 
-    let readers = Readers::new(options.readers, options.wait, {
+    let readers = Readers::new(options.readers, options.wait, health.clone(), {
         let path = path.clone();
         move || reader(&path, options.mmap_bytes)
     });

@@ -1,6 +1,7 @@
 //! Reads have connections of their own and see the last commit; they never wait for the writer, nor it for them.
 
 use crate::failure::Failure;
+use crate::health::Health;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub(crate) struct Readers {
     open: Box<Open>,
     seats: Arc<Semaphore>,
     wait: Duration,
+    health: Arc<Health>,
 }
 
 impl Readers {
@@ -23,10 +25,11 @@ impl Readers {
     pub(crate) fn new(
         seats: usize,
         wait: Duration,
+        health: Arc<Health>,
         open: impl Fn() -> rusqlite::Result<Connection> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let seats = Arc::new(Semaphore::new(seats.max(1)));
-        Arc::new(Self { idle: Mutex::default(), open: Box::new(open), seats, wait })
+        Arc::new(Self { idle: Mutex::default(), open: Box::new(open), seats, wait, health })
     }
 
     /// Runs `read` on a thread that may block, in one read transaction: all it sees is of one moment.
@@ -66,8 +69,7 @@ impl Readers {
             .map_err(Failure::from)
             .and_then(|snapshot| read(&snapshot));
         if let Err(Failure::Damaged(detail)) = &result {
-            // The caller learns that it is unavailable; who runs the server must learn that waiting will not help.
-            tracing::error!(store.error = detail, "the database is damaged; restore it from a backup");
+            self.health.damaged(detail);
         }
         // A connection that met an error may be the error.
         if !self.seats.is_closed() && matches!(result, Ok(_) | Err(Failure::Refused(_))) {

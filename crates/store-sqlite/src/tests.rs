@@ -38,6 +38,10 @@ fn is_unavailable<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable(_)))
 }
 
+fn is_damaged<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Damaged(_)))
+}
+
 /// A statement on the writer's connection.
 struct Run(String);
 
@@ -285,8 +289,8 @@ async fn damage_met_at_run_time_is_an_error() {
     let Bench { it, store, _dir } = open_in(dir.path(), options);
     let ana = UserId::new("ana").unwrap();
     let all = InboxQuery { limit: 1_000, ..InboxQuery::default() };
-    assert!(is_unavailable(&store.inbox(&ana, all).await));
-    assert!(is_unavailable(&store.changes(&ana, 0, 1_000).await));
+    assert!(is_damaged(&store.inbox(&ana, all).await));
+    assert!(is_damaged(&store.changes(&ana, 0, 1_000).await));
     let delete = Mark { op: MarkOp::Delete, target: MarkTarget::UpTo(u64::MAX), category: None };
     let _ = store.mark(&ana, delete).await;
     for _ in 0..3 {
@@ -301,9 +305,9 @@ async fn content_that_we_never_wrote_is_an_error() {
     let Bench { it, store, _dir } = open(Options::default());
     let id = it.send("ana", "m").await.id;
     store.writer.submit(Run("UPDATE body SET content = '{\"title\": 1}'".to_owned())).await.unwrap();
-    assert!(is_unavailable(&store.notification(id).await));
+    assert!(is_damaged(&store.notification(id).await));
     store.writer.submit(Run("UPDATE inbox SET head = -1".to_owned())).await.unwrap();
-    assert!(is_unavailable(&store.locate(&UserId::new("ana").unwrap(), None).await));
+    assert!(is_damaged(&store.locate(&UserId::new("ana").unwrap(), None).await));
 }
 
 #[tokio::test]

@@ -237,6 +237,8 @@ impl Loop {
                     failures = 0;
                     job.answer();
                 }
+                // Says nothing about the others: however many want what is damaged, they do not keep the rest from writing.
+                Err(failure @ Failure::Damaged(_)) => job.fail(failure.into_store_error()),
                 Err(failure) => {
                     let error = failure.into_store_error();
                     failures += 1;

@@ -6,6 +6,10 @@ pub enum StoreError {
     /// The store cannot do it now: disk full, overloaded, gone, closing. Trying again later is right.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// What is stored cannot be read as what was written, or what is to be stored cannot be written as what it is. Trying
+    /// again does not help: somebody must restore the store from a backup. What lies elsewhere in the store is served.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,

@@ -146,7 +146,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the user's sessions were last ended.
     async fn revoked_at(&self, user: &UserId) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Whether the store can serve right now: reads, and whether the last write failed. Cheap.
+    /// Whether the store can serve right now: reads, and whether the last write failed. Cheap. An embedded store in which
+    /// damage was met is [`StoreError::Damaged`] until it is opened anew.
     async fn ready(&self) -> Result<(), StoreError>;
 
     /// Finishes what was accepted and closes cleanly. Later calls are [`StoreError::Unavailable`].

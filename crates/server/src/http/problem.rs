@@ -34,6 +34,8 @@ pub enum Code {
     RequestTimeout,
     /// Not now.
     Unavailable,
+    /// What is stored cannot be read; it does not pass.
+    Damaged,
 }
 
 impl Code {
@@ -62,6 +64,7 @@ impl Code {
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "invalid_request", "Request timeout"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
+            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Damaged"),
         }
     }
 }
@@ -90,6 +93,11 @@ impl Problem {
     /// A problem with a text for people.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// What it needs of the store is damaged.
+    pub fn damaged() -> Self {
+        Self::new(Code::Damaged, "what is stored here is damaged; the operator must restore it from a backup")
     }
 
     /// Nothing is there.
@@ -152,6 +160,13 @@ impl From<StoreError> for Problem {
                 tracing::warn!(reason, "a request could not be carried out: the store is unavailable");
                 Self::new(Code::Unavailable, "the store cannot do this now; try again")
             }
+            StoreError::Damaged(reason) => {
+                tracing::error!(
+                    reason,
+                    "a request could not be carried out: the store is damaged; restore it from a backup"
+                );
+                Self::damaged()
+            }
             StoreError::IdempotencyMismatch => {
                 Self::new(Code::IdempotencyMismatch, "send another key, or the same request as before")
             }
@@ -162,5 +177,20 @@ impl From<StoreError> for Problem {
                 Invalid::one("rev", format!("is above the newest revision, {head}")).into()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_no_invitation_to_try_again() {
+        let answer = Problem::from(StoreError::Damaged("a page".to_owned())).into_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+        let answer = Problem::from(StoreError::Unavailable("the disk".to_owned())).into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
     }
 }

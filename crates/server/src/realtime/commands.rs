@@ -32,9 +32,10 @@ impl Failure {
         self.code
     }
 
-    /// Whether it is no refusal but a failure that will pass.
+    /// Whether it is no refusal but a failure on our side: a client that is not refused comes back, also when the store was
+    /// restored.
     pub fn is_passing(&self) -> bool {
-        self.code == "unavailable"
+        matches!(self.code, "unavailable" | "damaged")
     }
 
     fn not_registered() -> Self {
@@ -59,6 +60,10 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "an event could not be carried out");
                 Self::new("unavailable", "the store is unavailable; try again")
+            }
+            StoreError::Damaged(_) => {
+                tracing::error!(%error, "an event could not be carried out; restore the store from a backup");
+                Self::new("damaged", "what is stored here is damaged; the operator must restore it")
             }
             StoreError::ResyncRequired(reason) => Self::new("resync_required", reason.to_string()),
             StoreError::AboveHead { head } => {
