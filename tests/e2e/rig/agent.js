@@ -1,7 +1,8 @@
 // Clients of other makers, each kind a program of its own under tests/clients that holds several of them.
 
-import readline from 'node:readline';
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { DeviceLog } from '../checker.js';
 import { run } from './run.js';
@@ -32,6 +33,10 @@ export const KINDS = {
   'rust async': { binary: `${clients}/rust/target/debug/agent`, args: ['async'], ways: WITHOUT_POLLING },
   'rust sync': { binary: `${clients}/rust/target/debug/agent`, args: ['sync'], ways: EACH, fixed: true },
 };
+
+// No registry offers this one: it is tried where tests/clients/cpp/build.sh has built it.
+const cpp = `${clients}/cpp/target/agent`;
+if (existsSync(cpp)) KINDS['c++'] = { binary: cpp, args: [], ways: { websocket: WEBSOCKET }, fixed: true };
 
 /** A program with clients of one kind. It ends with its test. */
 export class Agent {
