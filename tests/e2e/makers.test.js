@@ -53,9 +53,6 @@ async function complete(server, devices, attachedBefore) {
   assert.deepEqual(found, {});
 }
 
-/** The server ends websockets by a close frame without a code, after which this client waits for 42 s. */
-const JAVA = 'java';
-
 const ENDS = {
   'SIGTERM and a start': async (server) => {
     await server.terminate();
@@ -68,7 +65,7 @@ const ENDS = {
 };
 
 for (const [name, end] of Object.entries(ENDS)) {
-  test(`each is back and complete after ${name}, with all of them attached at once`, { todo: JAVA }, async (t) => {
+  test(`each is back and complete after ${name}, with all of them attached at once`, async (t) => {
     const server = await Server.start(t, { env: { TIDINGS_DRAIN_SECONDS: '2' } });
     const { devices } = await everybody(t, server);
     const load = sending(server, devices);
@@ -137,7 +134,7 @@ describe('each kind of client', { concurrency: 2 }, () => {
   }
 });
 
-test('each is back and complete after it read nothing for so long that the server ended its connection', { timeout: 180_000, todo: JAVA }, async (t) => {
+test('each is back and complete after it read nothing for so long that the server ended its connection', { timeout: 180_000 }, async (t) => {
   const server = await Server.start(t);
   const { agents, devices } = await everybody(t, server);
   const before = devices.map(({ attached }) => attached);
@@ -151,7 +148,7 @@ test('each is back and complete after it read nothing for so long that the serve
   await complete(server, devices, before);
 });
 
-test('each is back and complete after its token ended, with the new one that its application fetched', { timeout: 180_000, todo: JAVA }, async (t) => {
+test('each is back and complete after its token ended, with the new one that its application fetched', { timeout: 180_000 }, async (t) => {
   const key = 'an-api-key-of-the-tests-0123456789';
   const server = await Server.start(t, {
     env: { TIDINGS_BIND: '127.0.0.1', TIDINGS_API_KEYS: key, TIDINGS_JWT_SECRET: 'a secret of the tests, longer than it has to be' },

@@ -1,7 +1,7 @@
 //! What the whole server shares.
 
 use crate::http::Requests;
-use crate::realtime::Hub;
+use crate::realtime::{Goodbyes, Hub};
 use crate::supervise::Workers;
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Who is online here.
     pub hub: Arc<Hub>,
+    /// Whose connections are being forgotten.
+    pub goodbyes: Goodbyes,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When the server began.

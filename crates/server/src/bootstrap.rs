@@ -91,6 +91,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App {
         store,
         hub,
+        goodbyes: Default::default(),
         clock,
         started: Instant::now(),
         origins: origins(&config, auth.is_open()),

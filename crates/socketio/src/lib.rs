@@ -7,8 +7,9 @@
 //!   returns the socket is gone. It is called before the CONNECT is answered, so it decides about that too, and what
 //!   the client sends meanwhile waits for it.
 //! - **Nothing is dropped and nothing grows.** [`Socket::send`] says [`SendError::Full`] at the high-water mark, and
-//!   [`Socket::ready`] waits for room. An application that does not read stops the transport from reading. Everything a
-//!   connection may hold has its bound in [`Config`]. A client that takes no byte of its output for a while is closed.
+//!   [`Socket::ready`] waits for room. An application that does not read stops the transport from reading;
+//!   [`Socket::recv_without_events`] is for one that slows a client down and still wants to hear of receipts. Everything
+//!   a connection may hold has its bound in [`Config`]. A client that takes no byte of its output for a while is closed.
 //! - **Receipts.** [`Socket::want_receipt`] has the transport prove that what was sent arrived, without the client
 //!   knowing of it: see [`Incoming::Receipt`].
 //! - **Encoded once.** A [`Packet`] is shared between sockets down to the bytes that are written.

@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::routing::any;
 use tokio::time::Instant;
 
-use crate::engine::{self, Registry};
+use crate::engine::{self, Registry, Warnings};
 use crate::{CloseReason, Config, Connect, Socket};
 
 /// Starts the application's handler as a task of its own.
@@ -28,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) handler: Handler,
     pub(crate) registry: Registry,
+    pub(crate) warnings: Warnings,
     pub(crate) draining: AtomicBool,
 }
 
@@ -50,7 +51,15 @@ impl SocketIo {
             tokio::spawn(handler(socket, connect));
         });
         let registry = Registry::new(&config);
-        Self { server: Arc::new(Server { config, handler, registry, draining: AtomicBool::new(false) }) }
+        Self {
+            server: Arc::new(Server {
+                config,
+                handler,
+                registry,
+                warnings: Warnings::default(),
+                draining: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// The routes, with and without the trailing slash. CORS headers and the answer to OPTIONS are left to a layer of

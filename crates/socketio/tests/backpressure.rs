@@ -234,6 +234,39 @@ async fn receipts_come_while_events_wait() {
     for n in 0..500 {
         assert_eq!(within("an event", took.recv()).await, Some(n.to_string()));
     }
+    drop(client);
+    until("it is gone", || server.io.sockets() == 0).await;
+}
+
+/// A page is left right after it sent what it had to say, and the server has something to say to it meanwhile.
+#[tokio::test]
+async fn what_a_client_sent_before_it_vanished_is_still_taken() {
+    let go = Arc::new(Notify::new());
+    let (events, mut took) = mpsc::unbounded_channel();
+    let gate = go.clone();
+    let server = serve(config(), move |mut socket: Socket, _| {
+        let (gate, events) = (gate.clone(), events.clone());
+        async move {
+            socket.accept(None).unwrap();
+            gate.notified().await;
+            while let Some(incoming) = socket.recv().await {
+                let Incoming::Event(event) = incoming else { continue };
+                events.send(event.args[0].get().to_owned()).unwrap();
+                let _ = socket.send(&Packet::event("did it", &event.args).unwrap());
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    let mut client = server.connected().await;
+    for n in 0..500 {
+        client.send(&format!("42[\"n\",{n}]")).await;
+    }
+    drop(client);
+    go.notify_one();
+    for n in 0..500 {
+        assert_eq!(within("an event", took.recv()).await, Some(n.to_string()));
+    }
     until("it is gone", || server.io.sockets() == 0).await;
 }
 

@@ -61,6 +61,26 @@ async fn what_is_not_the_protocol_is_refused_in_its_words() {
     assert_eq!(server.io.sockets(), 0);
 }
 
+/// A client that offers subprotocols gives up unless one is chosen.
+#[tokio::test]
+async fn the_first_subprotocol_offered_is_chosen() {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+    let server = serve(config(), echo).await;
+    let polling = server.polling_connected().await;
+    for sid in [String::new(), format!("&sid={}", polling.sid)] {
+        for (offered, chosen) in [("chat, superchat", Some("chat")), (" , v1", Some("v1")), ("", None)] {
+            let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket{sid}", server.address);
+            let mut request = url.into_client_request().unwrap();
+            if !offered.is_empty() {
+                request.headers_mut().insert("sec-websocket-protocol", offered.parse().unwrap());
+            }
+            let (_, answer) = tokio_tungstenite::connect_async(request).await.unwrap();
+            let got = answer.headers().get("sec-websocket-protocol").map(|name| name.to_str().unwrap());
+            assert_eq!(got, chosen, "{offered:?} {sid}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_page_elsewhere_is_refused_on_both_transports() {
     let server = serve(Config { origins: Origins::loopback(), ..config() }, echo).await;

@@ -49,6 +49,7 @@ mod edit;
 mod expire;
 mod export;
 mod failure;
+mod forget_connection;
 mod heads;
 mod import;
 mod inbox;
@@ -215,6 +216,10 @@ impl Store for MongoStore {
 
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError> {
         self.read(|| register::register(&self.mongo, user, &registration)).await
+    }
+
+    async fn forget_connection(&self, user: &UserId, pid: &str) -> Result<(), StoreError> {
+        self.read(|| forget_connection::forget_connection(&self.mongo, user, pid)).await
     }
 
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {

@@ -27,6 +27,7 @@ mod edit;
 mod expire;
 mod export;
 mod failure;
+mod forget_connection;
 mod header;
 mod health;
 mod import;
@@ -203,6 +204,11 @@ impl Store for SqliteStore {
 
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError> {
         self.writer.submit(register::Register { user: user.clone(), registration }).await
+    }
+
+    async fn forget_connection(&self, user: &UserId, pid: &str) -> Result<(), StoreError> {
+        let (user, pid) = (user.clone(), pid.to_owned());
+        self.writer.submit(forget_connection::ForgetConnection { user, pid }).await
     }
 
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {

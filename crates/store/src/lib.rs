@@ -93,6 +93,10 @@ pub trait Store: Send + Sync + 'static {
     /// remembers which registration its connection holds. The newest registration of a connection replaces older ones.
     async fn register(&self, user: &UserId, registration: Registration) -> Result<(), StoreError>;
 
+    /// The connection holds no registration of this user any more, until it registers again; [`Store::registration`] gives
+    /// none. Its device stays known, with its cursor. One that holds none, or another user's by now, stays as it is.
+    async fn forget_connection(&self, user: &UserId, pid: &str) -> Result<(), StoreError>;
+
     /// The user's sessions end at `at`: what was signed before opens nothing any more. A smaller `at` than before changes
     /// nothing. Kept for good: nothing bounds how long a token is valid, so what denies it must not go before it. It is one
     /// row a user, whatever happens.

@@ -27,15 +27,18 @@ impl Session {
         };
         let known = match &attach.pid {
             None => None,
-            Some(pid) => match app.store.registration(pid).await {
-                Ok(known) => known,
-                Err(error) => {
-                    // A refusal would end an official client for good; closed, it comes back.
-                    tracing::warn!(%error, "a returning socket cannot be served now");
-                    socket.close(Close::Transport);
-                    return None;
+            Some(pid) => {
+                app.goodbyes.settled(pid).await;
+                match app.store.registration(pid).await {
+                    Ok(known) => known,
+                    Err(error) => {
+                        // A refusal would end an official client for good; closed, it comes back.
+                        tracing::warn!(%error, "a returning socket cannot be served now");
+                        socket.close(Close::Transport);
+                        return None;
+                    }
                 }
-            },
+            }
         };
         let restored = known.as_ref().map(|(user, _)| user);
         let Identity { principal, user } = match identify(&app, &attach, None, restored).await {
@@ -61,14 +64,16 @@ impl Session {
         let gate = RateGate::new(app.limits.events_per_second);
         let since = Instant::now();
         let mut session = Self { app, socket, pid, since, gate, principal, returning, attached: None };
+        // Where the client is gone already nothing is sent, and the session ends as any other.
         let Some(user) = user else {
-            session.socket.accept(Some(&session.pid)).ok()?;
+            let _ = session.socket.accept(Some(&session.pid));
             return Some(session);
         };
         match session.attach(user, &attach).await {
             Ok(ready) => {
-                session.socket.accept(Some(&session.pid)).ok()?;
-                session.announce(&ready).ok()?;
+                if session.socket.accept(Some(&session.pid)).is_ok() {
+                    let _ = session.announce(&ready);
+                }
                 Some(session)
             }
             Err(AttachError::Revoked) => {

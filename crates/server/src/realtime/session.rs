@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidings_auth::Principal;
 use tidings_domain::{Cursor, DeviceId, Mode, Revision, Start, Timestamp, UserId};
-use tidings_socketio::{Close, Connect, Incoming, Packet, Position, SendError, Socket, Transport};
+use tidings_socketio::{
+    Close, CloseReason, Connect, Incoming, Packet, Position, SendError, Socket, Transport,
+};
 use tidings_store::{Resync, StoreError};
 use tokio::time::Instant;
 
@@ -113,8 +115,13 @@ pub async fn serve_socket(app: Arc<App>, socket: Socket, connect: Connect) {
     let end = session.run().await;
     if let Some(reading) = session.attached.take() {
         let Reading { attached, acker, .. } = *reading;
+        let user = attached.pump.user().clone();
         // Offline first; then what it confirmed is stored, whoever is gone.
         drop(attached);
+        if session.socket.close_reason() == Some(CloseReason::ClientDisconnect) {
+            // Somebody else may use this client next. A connection that was cut is left to return.
+            Box::pin(session.app.goodbyes.forget(&*session.app.store, &user, &session.pid)).await;
+        }
         Box::pin(acker.finish()).await;
     }
     match end {

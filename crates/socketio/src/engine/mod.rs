@@ -13,6 +13,7 @@ mod registry;
 mod response;
 pub(crate) mod sid;
 mod upgrade;
+mod warnings;
 mod websocket;
 
 use std::sync::Arc;
@@ -20,10 +21,12 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use http::Method;
+use tokio::time::Instant;
 
 pub use packet::EnginePacket;
 pub use payload::{Payload, decode_payload, encode_payload};
 pub(crate) use registry::{NoRoom, Registry};
+pub(crate) use warnings::{Misfit, Warnings};
 
 use crate::Transport;
 use crate::server::Server;
@@ -41,7 +44,11 @@ async fn route(server: Arc<Server>, request: Request) -> Result<Response, ErrorC
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let transport = query.transport.ok_or(ErrorCode::UnknownTransport)?;
-    if !query.version_4 {
+    if query.version != Some("4") {
+        if query.version.is_some() {
+            let address = open::peer(&request).map(|peer| peer.ip());
+            server.warnings.warn(Misfit::Version, address, Instant::now());
+        }
         return Err(ErrorCode::UnsupportedVersion);
     }
     let session = match query.sid {

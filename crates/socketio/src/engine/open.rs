@@ -106,8 +106,12 @@ fn connect(request: &Request) -> Result<Connect, ErrorCode> {
             headers.append(name, value);
         }
     }
+    Ok(Connect { auth: None, peer: peer(request), headers, query: query.to_owned() })
+}
+
+/// Who asks.
+pub(super) fn peer(request: &Request) -> Option<SocketAddr> {
     let extensions = request.extensions();
     let reported = extensions.get::<ClientAddress>().map(|client| SocketAddr::new(client.0, 0));
-    let peer = reported.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0));
-    Ok(Connect { auth: None, peer, headers, query: query.to_owned() })
+    reported.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0))
 }

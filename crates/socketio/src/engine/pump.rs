@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
@@ -15,12 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::packet::EnginePacket;
-use super::websocket::{self, READ_BUFFER, WRITE_BUFFER, Ws};
+use super::websocket::{self, FAREWELL, READ_BUFFER, WRITE_BUFFER, Ws};
 use crate::session::{Frame, Session};
 use crate::{CloseReason, ParseError, Transport};
-
-/// How long the client may take to answer our close frame.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Written as one future by hand, not as an `async fn`: every connection has one, and this way it holds each of its
 /// parts once.
@@ -44,8 +40,10 @@ pub(super) struct Pump {
     trimmed_at: Instant,
     /// The operating system would not take all; since then.
     blocked: Option<Instant>,
-    /// Our close frame is out; the client's is due by then.
+    /// Our side is shut, or the client's seems to be: the end is due by then.
     farewell: Option<Instant>,
+    /// Nothing can be written any more. What the client sent before is still read.
+    unwritable: bool,
 }
 
 impl Pump {
@@ -64,11 +62,15 @@ impl Pump {
             trimmed_at: Instant::now(),
             blocked: None,
             farewell: None,
+            unwritable: false,
         }
     }
 
     /// Writes what is queued, several frames at a time. Pending when all is written or no more can be.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Error> {
+        if self.unwritable {
+            return Poll::Pending;
+        }
         loop {
             while self.in_flight < WRITE_BUFFER {
                 match Pin::new(&mut self.ws).poll_ready(cx) {
@@ -99,6 +101,15 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Throws away what is queued: nobody is there to take it.
+    fn discard(&mut self, now: Instant) {
+        let queued = std::iter::from_fn(|| self.session.with(|state, _, _| state.next_frame()));
+        let bytes = queued.map(|frame| frame.len()).sum::<usize>() + self.in_flight;
+        (self.in_flight, self.unflushed, self.ping, self.blocked) = (0, false, false, None);
+        self.rest = Bytes::new();
+        self.session.with(|state, config, wakes| state.flushed(bytes, false, now, config, wakes));
     }
 
     /// The next frame to write. A long message goes in fragments: the write buffer keeps the room of the longest frame
@@ -188,22 +199,25 @@ impl Future for Pump {
             if this.stalls_at().is_some_and(|at| at <= now) {
                 return Poll::Ready(CloseReason::Stalled);
             }
-            if let Poll::Ready(error) = this.poll_write(cx, now) {
-                return Poll::Ready(Self::ended(&error));
-            }
-            if turn.closing && !this.unflushed && this.rest.is_empty() {
-                match Pin::new(&mut this.ws).poll_close(cx) {
-                    Poll::Ready(Ok(())) => {
-                        this.farewell.get_or_insert(now + FAREWELL);
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Self::ended(&error)),
-                    Poll::Pending => {}
+            // The client has gone. What it sent before, such as marks as its page was left, is still to be read.
+            this.unwritable |= this.poll_write(cx, now).is_ready();
+            if this.unwritable {
+                this.discard(now);
+                this.farewell = turn.may_read.then(|| this.farewell.unwrap_or(now + FAREWELL));
+                if turn.closing {
+                    return Poll::Ready(CloseReason::TransportClosed);
                 }
             }
-            if turn.may_read || turn.closing {
+            if turn.closing && !this.unflushed && this.rest.is_empty() {
+                this.farewell.get_or_insert(now + FAREWELL);
+                if websocket::poll_hang_up(&mut this.ws, cx).is_ready() {
+                    return Poll::Ready(CloseReason::TransportClosed);
+                }
+            } else if turn.may_read || turn.closing {
                 match Pin::new(&mut this.ws).poll_next(cx) {
                     Poll::Ready(Some(Ok(message))) => {
                         this.receive(message);
+                        this.farewell = None;
                         continue;
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Self::ended(&error)),

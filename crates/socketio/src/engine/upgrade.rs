@@ -3,7 +3,9 @@
 //! The newcomer has to prove that it carries packets both ways before it takes over. Until its `5` the session goes on
 //! over polling; from then on everything still queued goes out here. If it fails, only it is closed.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -34,7 +36,7 @@ pub(super) fn serve(session: Arc<Session>, mut request: Request) -> Result<Respo
     drop(request);
     let claim = match session.with(|state, _, _| state.claim_upgrade()) {
         Ok(()) => Some(Claim { session, open: true }),
-        // Browsers do not show a script the status of a refused websocket, so it is opened and closed.
+        // Browsers do not show a script the status of a refused websocket, so it is opened and ended.
         Err(Refused::Bad) => None,
         Err(Refused::Unknown) => return Err(ErrorCode::UnknownSid),
     };
@@ -51,23 +53,34 @@ pub(super) fn serve(session: Arc<Session>, mut request: Request) -> Result<Respo
 async fn take_over(claim: Option<Claim>, upgrade: hyper::upgrade::OnUpgrade) -> Option<(Arc<Session>, Ws)> {
     let Some(mut claim) = claim else {
         let config = crate::Config::default();
-        let mut ws = websocket::upgraded(upgrade, &config).await.ok()?;
-        let _ = tokio::time::timeout(config.upgrade_timeout, ws.close(None)).await;
+        websocket::hang_up(websocket::upgraded(upgrade, &config).await.ok()?).await;
         return None;
     };
     let session = claim.session.clone();
     let config = &session.server.config;
     let mut ws = websocket::upgraded(upgrade, config).await.ok()?;
-    let probed = tokio::time::timeout(config.upgrade_timeout, probe(&session, &mut ws)).await;
-    let done =
-        probed == Ok(Some(())) && session.with(|state, _, wakes| state.complete_upgrade(wakes)).is_ok();
+    let probed = within(&session, config.upgrade_timeout, probe(&session, &mut ws)).await;
+    let done = probed.is_some() && session.with(|state, _, wakes| state.complete_upgrade(wakes)).is_ok();
     if !done {
         drop(claim);
-        let _ = tokio::time::timeout(config.upgrade_timeout, ws.close(None)).await;
+        websocket::hang_up(ws).await;
         return None;
     }
     claim.open = false;
     Some((session, ws))
+}
+
+/// A client completes its upgrade when its last POST was answered. While the application keeps that one waiting, the
+/// client's time does not count.
+async fn within<T>(session: &Session, limit: Duration, probe: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut probe = pin!(probe);
+    loop {
+        match tokio::time::timeout(limit, probe.as_mut()).await {
+            Ok(probed) => return probed,
+            Err(_) if session.with(|state, _, _| state.is_posting()) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// `2probe`, `3probe`, `5`.

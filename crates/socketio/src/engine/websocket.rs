@@ -1,5 +1,9 @@
 //! The websocket handshake.
 
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +13,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -30,6 +35,9 @@ const MAX_WRITE_BUFFER: usize = 8 * WRITE_BUFFER;
 /// Every connection has one, so it is small; it grows for a large frame, until the next trim.
 pub(super) const READ_BUFFER: usize = 1_024;
 
+/// How long a client may take to shut its side of a connection that we end.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+
 /// From the answer 101 to the connection being ours.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,6 +53,7 @@ pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Err
     }
     let accept =
         HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| ErrorCode::BadRequest)?;
+    let subprotocol = first_subprotocol(headers);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(ErrorCode::BadRequest)?;
 
     let mut response = Response::new(Body::empty());
@@ -53,7 +62,17 @@ pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Err
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     Ok((response, upgrade))
+}
+
+/// A client that offers names gives up unless one of them is chosen. They mean nothing here, so the first one is.
+fn first_subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').map(str::trim).find(|name| !name.is_empty())?;
+    HeaderValue::from_str(first).ok()
 }
 
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
@@ -63,6 +82,30 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// Ends the connection without a close frame. Some clients never return after one without a code, and every client that
+/// reconnects at all does so after the end of its connection. What was written still arrives: our side is shut first, and
+/// what the client sends until it has shut its own is thrown away. Resolves then; a caller bounds that by [`FAREWELL`].
+pub(super) fn poll_hang_up(ws: &mut Ws, cx: &mut Context<'_>) -> Poll<()> {
+    let io = ws.get_mut();
+    if let Poll::Ready(Err(_)) = Pin::new(&mut *io).poll_shutdown(cx) {
+        return Poll::Ready(());
+    }
+    let mut scratch = [MaybeUninit::uninit(); 512];
+    loop {
+        let mut unread = ReadBuf::uninit(&mut scratch);
+        match Pin::new(&mut *io).poll_read(cx, &mut unread) {
+            Poll::Ready(Ok(())) if !unread.filled().is_empty() => {}
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}
+
+/// The same for who can wait.
+pub(super) async fn hang_up(mut ws: Ws) {
+    let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| poll_hang_up(&mut ws, cx))).await;
 }
 
 /// Waits until the connection is ours.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use outbox::Frame;
 pub(crate) use polling::{Batch, Refused};
 pub use questions::Answer;
+use receive::Received;
 pub(crate) use state::State;
 pub(crate) use wakes::Wakes;
 
@@ -98,9 +99,10 @@ impl Session {
     /// Takes a packet of the client; starts the application's handler if it was the CONNECT.
     pub(crate) fn receive(self: &Arc<Self>, packet: EnginePacket) {
         let now = Instant::now();
-        let start = self.with(|state, config, wakes| state.receive(packet, now, config, wakes));
-        if let Some(connect) = start {
-            (self.server.handler)(Socket::new(self.clone()), *connect);
+        match self.with(|state, config, wakes| state.receive(packet, now, config, wakes)) {
+            Received::Taken => {}
+            Received::Connect(connect) => (self.server.handler)(Socket::new(self.clone()), *connect),
+            Received::Misfit(misfit, address) => self.server.warnings.warn(misfit, address, now),
         }
     }
 

@@ -238,6 +238,11 @@ impl State {
         Poll::Pending
     }
 
+    /// A POST is being worked off.
+    pub(crate) fn is_posting(&self) -> bool {
+        self.is_open() && self.polling.as_ref().is_some_and(|polling| polling.posting)
+    }
+
     /// The POST was worked off.
     pub(crate) fn end_post(&mut self, wakes: &mut Wakes) {
         if let Some(polling) = &mut self.polling {

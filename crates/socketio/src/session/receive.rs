@@ -1,5 +1,7 @@
 //! What a client's packets do.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -7,21 +9,34 @@ use super::inbox::Whole;
 use super::questions::Answer;
 use super::state::{Stage, State};
 use super::wakes::Wakes;
+use crate::engine::Misfit;
 use crate::packet::{self, Body};
 use crate::{CloseReason, Config, Connect, EnginePacket, ParseError};
 
+/// What came of a packet.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// It was taken, or ended the connection.
+    Taken,
+    /// It was the CONNECT: the application's handler is to be started with this.
+    Connect(Box<Connect>),
+    /// It ended the connection before its CONNECT, as it will each time this client tries.
+    Misfit(Misfit, Option<IpAddr>),
+}
+
 impl State {
-    /// Takes one packet. What the application's handler is to be started with, if this was the CONNECT.
+    /// Takes one packet.
     pub(crate) fn receive(
         &mut self,
         packet: EnginePacket,
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
-    ) -> Option<Box<Connect>> {
+    ) -> Received {
         if !self.is_open() {
-            return None;
+            return Received::Taken;
         }
+        let misfit = self.misfit(&packet);
         let outcome = match packet {
             EnginePacket::Close => {
                 self.close_by_client(now, wakes);
@@ -41,10 +56,24 @@ impl State {
             EnginePacket::Message(text) => self.message(&text, now, config, wakes),
             EnginePacket::Binary(bytes) => self.attachment(bytes, config, wakes).map(|()| None),
         };
-        outcome.unwrap_or_else(|error| {
-            self.close(CloseReason::ParseError(error), now, config, wakes);
-            None
-        })
+        match outcome {
+            Ok(connect) => connect.map_or(Received::Taken, Received::Connect),
+            Err(error) => {
+                self.close(CloseReason::ParseError(error), now, config, wakes);
+                misfit.map_or(Received::Taken, |(misfit, address)| Received::Misfit(misfit, address))
+            }
+        }
+    }
+
+    /// What is wrong with its client if this packet is not the protocol.
+    fn misfit(&self, packet: &EnginePacket) -> Option<(Misfit, Option<IpAddr>)> {
+        let Stage::Opening { request, .. } = &self.stage else { return None };
+        let misfit = match packet {
+            EnginePacket::Binary(_) => Misfit::Binary,
+            EnginePacket::Message(text) if text.starts_with('0') => Misfit::Auth,
+            _ => Misfit::Protocol,
+        };
+        Some((misfit, request.peer.map(|peer| peer.ip())))
     }
 
     fn message(

@@ -119,6 +119,26 @@ pub async fn the_newest_registration_of_a_connection_counts(factory: &dyn Factor
     assert_eq!(it.store.registration("pid").await.unwrap(), Some((user("ana"), device("phone"))));
 }
 
+pub async fn a_forgotten_connection_names_nobody(factory: &dyn Factory) {
+    let it = Fixture::open(factory).await;
+    it.send_many("ana", 3).await;
+    it.register("ana", "phone", Some("pid-1"), 0).await;
+    it.register("ana", "phone", Some("pid-2"), 0).await;
+    it.acknowledge("ana", "phone", 0, 2).await;
+    let forget = async |whose, pid| it.store.forget_connection(&user(whose), pid).await.unwrap();
+    forget("bo", "pid-1").await;
+    assert!(it.store.registration("pid-1").await.unwrap().is_some(), "it is not bo's");
+    forget("ana", "pid-1").await;
+    forget("ana", "pid-1").await;
+    forget("ana", "never seen").await;
+    assert_eq!(it.store.registration("pid-1").await.unwrap(), None);
+    // Its device and that one's other connections stay.
+    assert_eq!(it.store.registration("pid-2").await.unwrap(), Some((user("ana"), device("phone"))));
+    assert_eq!(it.store.locate(&user("ana"), Some(&device("phone"))).await.unwrap().device, Some(2));
+    it.register("bo", "phone", Some("pid-1"), 0).await;
+    assert_eq!(it.store.registration("pid-1").await.unwrap(), Some((user("bo"), device("phone"))));
+}
+
 pub async fn of_two_users_do_not_mix(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
     it.send("ana", "m").await;
