@@ -278,6 +278,21 @@ describe('keys that cannot be used', { concurrency: 4 }, () => {
     });
   }
 
+  test('a JWKS URL without an audience, or over plain http, is one warning each', async (t) => {
+    const published = createServer((_, answer) => answer.end(JSON.stringify(jwks())));
+    await new Promise((settle) => published.listen(0, '127.0.0.1', settle));
+    t.after(() => published.close());
+    const keys = { TIDINGS_BIND: '127.0.0.1', TIDINGS_JWKS_URL: `http://127.0.0.1:${published.address().port}/keys?secret=hunter2` };
+    const warned = (log) => ['without TIDINGS_JWT_AUDIENCE', 'is not https'].map((words) => log.split(words).length - 1);
+    const bare = await Server.start(t, { env: keys });
+    assert.deepEqual(warned(bare.log), [1, 1]);
+    assert.doesNotMatch(bare.log, /hunter2/);
+    const bound = await Server.start(t, { env: { ...keys, TIDINGS_JWT_AUDIENCE: AUDIENCE } });
+    assert.deepEqual(warned(bound.log), [0, 1]);
+    const neither = await Server.start(t, { env: { TIDINGS_BIND: '127.0.0.1', TIDINGS_JWT_SECRET: SECRET } });
+    assert.deepEqual(warned(neither.log), [0, 0]);
+  });
+
   test('secrets are hidden by tidings config', async (t) => {
     const env = { TIDINGS_API_KEYS: KEY, TIDINGS_JWT_SECRET: SECRET };
     const { code, stdout, stderr } = await runToEnd(t, { args: ['config'], env });

@@ -348,6 +348,47 @@ describe('a copy of the store', { concurrency: 2 }, () => {
     assert.deepEqual([gone.status, gone.body.code], [410, 'resync_required']);
   });
 
+  test('nobody else may read or lock what Tidings makes, whatever the umask', async (t) => {
+    const before = process.umask(0o022);
+    t.after(() => process.umask(before));
+    const server = await Server.start(t);
+    await server.send('ana', 'private');
+    const env = { TIDINGS_DATA_DIR: server.data };
+    const modes = async (folder) => {
+      const found = {};
+      for (const name of ['.', ...(await readdir(folder))]) found[name] = (await stat(join(folder, name))).mode & 0o777;
+      return found;
+    };
+    const privately = (found) => {
+      for (const [name, mode] of Object.entries(found)) assert.equal(mode.toString(8), name === '.' ? '700' : '600', name);
+    };
+    const live = await modes(server.data);
+    assert.ok('tidings.db-wal' in live && 'tidings.lock' in live, Object.keys(live).join());
+    privately(live);
+    const [copy, moved] = [join(server.cwd, 'copy.db'), join(server.cwd, 'all.jsonl')];
+    assert.equal((await runToEnd(t, { args: ['backup', copy], env })).code, 0);
+    // What an export that was cut off has left is no way to read the next one.
+    await writeFile(`${moved}.new`, 'left', { mode: 0o644 });
+    assert.equal((await runToEnd(t, { args: ['export', moved], env })).code, 0);
+    for (const file of [copy, moved]) assert.equal(((await stat(file)).mode & 0o777).toString(8), '600', file);
+
+    await chmod(copy, 0o644);
+    const [restored, imported] = [join(server.cwd, 'restored'), join(server.cwd, 'imported')];
+    assert.equal((await runToEnd(t, { args: ['restore', copy], env: { TIDINGS_DATA_DIR: restored } })).code, 0);
+    assert.equal((await runToEnd(t, { args: ['import', moved], env: { TIDINGS_DATA_DIR: imported } })).code, 0);
+    for (const folder of [restored, imported]) privately(await modes(folder));
+    assert.doesNotMatch(server.log, /open to other users/);
+  });
+
+  test('a store of an older version that others may read is told of, and its lock is closed to them', async (t) => {
+    const data = await usedFolder(t);
+    await chmod(data, 0o755);
+    for (const name of await readdir(data)) await chmod(join(data, name), 0o644);
+    const server = await Server.start(t, { data });
+    assert.match(server.log, /open to other users of this machine.*chmod -R go=/);
+    assert.equal(((await stat(join(data, 'tidings.lock'))).mode & 0o777).toString(8), '600');
+  });
+
   test('what is no copy is refused', async (t) => {
     const folder = await temporaryFolder(t);
     const file = join(folder, 'nonsense');

@@ -131,6 +131,27 @@ describe('TLS', { concurrency: 3 }, () => {
     assert.equal(await shown(server.port), 'second');
   });
 
+  test('healthcheck speaks TLS to its own server, whatever name its certificate is for', async (t) => {
+    const folder = await temporaryFolder(t);
+    const { cert, key } = await certificate(folder, 'elsewhere', 'DNS:inbox.example.org');
+    const env = { TIDINGS_TLS_CERT_FILE: cert, TIDINGS_TLS_KEY_FILE: key };
+    const server = await Server.start(t, { env });
+    const check = (more) => runToEnd(t, { args: ['healthcheck'], env: { ...env, PORT: `${server.port}`, ...more } });
+    const well = await check();
+    assert.deepEqual([well.code, well.stderr], [0, '']);
+
+    // Somebody else on the port is not this server, and says nothing of it.
+    const other = await certificate(folder, 'other');
+    const wrong = await check({ TIDINGS_TLS_CERT_FILE: other.cert, TIDINGS_TLS_KEY_FILE: other.key });
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /another certificate than TIDINGS_TLS_CERT_FILE/);
+
+    await server.kill();
+    const gone = await check();
+    assert.equal(gone.code, 1);
+    assert.match(gone.stderr, /^tidings: no answer: /);
+  });
+
   test('files that cannot be used stop the start with one sentence', async (t) => {
     const folder = await temporaryFolder(t);
     const [one, other] = await Promise.all([certificate(folder, 'one'), certificate(folder, 'other')]);

@@ -62,6 +62,7 @@ impl Auth {
 
         let jwks = fetcher.map(|fetcher| Jwks::new(fetcher, timing, clock.clone()));
         if let Some(jwks) = &jwks {
+            jwks.warn_of(settings.audience.is_none());
             jwks.warm_up().await;
         }
         let expected = Expected { audience: settings.audience, issuer: settings.issuer };

@@ -76,6 +76,11 @@ impl Fetcher {
         format!("{}://{}{}", scheme.unwrap_or_default(), host.unwrap_or_default(), self.uri.path())
     }
 
+    /// Whether the network could change the document.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.uri.scheme_str() != Some("https")
+    }
+
     /// The document, or why there is none, within the timeout.
     pub(crate) async fn fetch(&self) -> Result<Bytes, FetchError> {
         let fetched = tokio::time::timeout(self.timeout, self.fetch_unhurried()).await;

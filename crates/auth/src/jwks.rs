@@ -50,6 +50,24 @@ impl Jwks {
         Arc::new(Self { fetcher, timing, clock, state: Mutex::default(), ended: watch::Sender::new(0) })
     }
 
+    /// Says once what an operator may not know of this key set.
+    pub(crate) fn warn_of(&self, no_audience: bool) {
+        let place = self.fetcher.place();
+        if no_audience {
+            tracing::warn!(
+                jwks.url = place,
+                "TIDINGS_JWKS_URL is set without TIDINGS_JWT_AUDIENCE: a token that the issuer made for any other application \
+                 opens its user's inbox here"
+            );
+        }
+        if self.fetcher.is_plain() {
+            tracing::warn!(
+                jwks.url = place,
+                "TIDINGS_JWKS_URL is not https: who can change what the network carries decides which tokens are believed"
+            );
+        }
+    }
+
     /// Fetches the set for the first time; a failure is logged and tried again when a token needs it.
     pub(crate) async fn warm_up(self: &Arc<Self>) {
         if let Some(fetch) = self.begin_fetch() {

@@ -1,7 +1,9 @@
 use crate::error::BenchError;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::VecDeque;
+use std::fs::DirBuilder;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -147,7 +149,7 @@ fn address(line: &str) -> Option<&str> {
 fn new_folder(parent: &Path) -> Result<PathBuf, BenchError> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let path = parent.join(format!("tidings-bench-{}-{}", std::process::id(), since.as_nanos()));
-    let made = std::fs::create_dir(&path).and_then(|()| path.canonicalize());
+    let made = DirBuilder::new().mode(0o700).create(&path).and_then(|()| path.canonicalize());
     made.map_err(|source| BenchError::Folder { path, source })
 }
 

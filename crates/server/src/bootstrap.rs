@@ -6,7 +6,7 @@ use crate::http::Requests;
 use crate::realtime::{Hub, SEND_LIMIT, STALL, check_heads, serve_socket};
 use crate::supervise::Workers;
 use crate::tls::{Tls, TlsError};
-use crate::{hangup, http, upkeep};
+use crate::{hangup, http, revocation, upkeep};
 use secrecy::{ExposeSecret, SecretString};
 use std::io;
 use std::net::SocketAddr;
@@ -211,6 +211,7 @@ pub async fn serve(
         .iter()
         .map(|listener| listener.local_addr().map(|address| format!("{scheme}://{address}")))
         .collect::<Result<_, _>>()?;
+    revocation::pull_back(&*app.store, app.clock.now()).await;
     let (upkeeping, retention) = (app.clone(), config.retention);
     app.workers.spawn("upkeep", move || upkeep::upkeep(upkeeping.clone(), retention));
     let checking = app.clone();

@@ -16,5 +16,6 @@ pub mod realtime;
 pub mod revocation;
 pub mod supervise;
 pub mod tls;
+mod tls_client;
 pub mod transfer;
 mod upkeep;

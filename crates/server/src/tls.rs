@@ -1,6 +1,7 @@
 //! TLS by the server itself.
 
 use crate::config::TlsFiles;
+use crate::tls_client::TlsClient;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;
@@ -34,19 +35,31 @@ impl Tls {
         Ok(())
     }
 
+    /// What talks to the server that shows the certificate of these files.
+    pub fn client_of(files: &TlsFiles) -> Result<TlsClient, TlsError> {
+        let certificate = chain(files)?.swap_remove(0);
+        TlsClient::of(certificate).map_err(|error| TlsError(format!("TLS cannot be used: {error}")))
+    }
+
     /// For one connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone().into()
     }
 }
 
-fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+/// The certificates of the file: at least one, the server's own first.
+fn chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
         .map_err(|error| unusable("TIDINGS_TLS_CERT_FILE", &files.certificate, &error.to_string()))?;
     if chain.is_empty() {
         return Err(unusable("TIDINGS_TLS_CERT_FILE", &files.certificate, "it holds no certificate"));
     }
+    Ok(chain)
+}
+
+fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = chain(files)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| unusable("TIDINGS_TLS_KEY_FILE", &files.key, &error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -190,6 +190,12 @@ impl Queue {
         sender.try_send(one).map_err(|_| unavailable("too many acknowledgements are waiting"))
     }
 
+    /// Whether what waits is not written any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        worker.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Writes what waits, and takes no more.
     pub(crate) async fn close(&self) {
         drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -226,6 +226,15 @@ impl Store for MongoStore {
         self.read(|| revoke::revoke(&self.mongo, user, at)).await
     }
 
+    async fn pull_back_revocations(
+        &self,
+        user: Option<&UserId>,
+        ahead_of: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.read(|| revoke::pull_back(&self.mongo, user, ahead_of, to)).await
+    }
+
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         self.turns.check()?;
         sweep::sweep(&self.mongo, &self.turns, sweep).await
@@ -277,6 +286,11 @@ impl Store for MongoStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.turns.check()?;
+        if self.groups.is_finished() || self.acks.has_ended() {
+            return Err(StoreError::Unavailable(
+                "a task that writes has failed; the log says why".to_owned(),
+            ));
+        }
         self.mongo.ready().await.map_err(Failure::into_store_error)
     }
 

@@ -19,6 +19,23 @@ pub(crate) async fn revoke(mongo: &Mongo, user: &UserId, at: Timestamp) -> Resul
     mongo.run_all(writes).await.map(drop)
 }
 
+/// Ends that lie ahead move back. Of all users only at a node's start: no index leads to them.
+pub(crate) async fn pull_back(
+    mongo: &Mongo,
+    user: Option<&UserId>,
+    ahead_of: Timestamp,
+    to: Timestamp,
+) -> Result<(), Failure> {
+    let mut which = doc! { "at": { "$gt": date(ahead_of) } };
+    if let Some(user) = user {
+        which.insert("_id", user.as_str());
+    }
+    let mut writes = Writes::default();
+    let update = doc! { "q": which, "u": { "$set": { "at": date(to) } }, "multi": user.is_none() };
+    writes.update(REVOCATIONS, update);
+    mongo.run_all(writes).await.map(drop)
+}
+
 #[derive(Deserialize)]
 struct Revoked {
     at: DateTime,

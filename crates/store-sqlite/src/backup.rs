@@ -4,7 +4,7 @@
 //! were ahead of the copy are told to read the inbox anew instead of waiting for revisions that they think they have.
 
 use crate::open::{OpenError, check_alone, connect, has_log, lock, refuse_orphaned_log, sound, sync_folder};
-use crate::{header, open::NAME};
+use crate::{header, open::NAME, private};
 use rusqlite::config::DbConfig;
 use std::fs::File;
 use std::path::Path;
@@ -16,6 +16,8 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
     refuse_existing(to)?;
     let draft = to.with_added_extension("new");
     remove(&draft)?;
+    // SQLite fills an empty file that is there.
+    private::file(&draft).map_err(|error| OpenError::io(&draft, &error))?;
     let conn = connect(&path).map_err(|error| OpenError::sqlite(&path, error))?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|error| OpenError::sqlite(&path, error))?;
@@ -28,14 +30,16 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
 pub fn restore(from: &Path, dir: &Path) -> Result<(), OpenError> {
     header::check(from, false)?;
     sound(from, check_alone(from))?;
-    std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, &error))?;
+    private::folder(dir).map_err(|error| OpenError::io(dir, &error))?;
     let _lock = lock(dir)?;
     let to = dir.join(NAME);
     refuse_existing(&to)?;
     refuse_orphaned_log(&to)?;
     let draft = to.with_added_extension("new");
     remove(&draft)?;
-    std::fs::copy(from, &draft).map_err(|error| OpenError::io(&draft, &error))?;
+    // Not `fs::copy`, which gives the copy the mode of the file that it is of.
+    let copied = File::open(from).and_then(|mut from| std::io::copy(&mut from, &mut private::file(&draft)?));
+    copied.map_err(|error| OpenError::io(&draft, &error))?;
     finish(&draft, &to)
 }
 

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::number::bound;
 use crate::open::{IMPORT, NAME, OpenError, connect, lock, refuse_orphaned_log};
 use crate::register::day_of;
-use crate::schema;
+use crate::{private, schema};
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, Transaction};
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ use tidings_store::transfer::{
 /// Begins to fill a new store in `dir`, where there is none; what an import that was cut off has left there goes. Blocks
 /// the calling thread while it writes: an import is a process of its own.
 pub fn import(dir: &Path) -> Result<impl Sink + use<>, OpenError> {
-    std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, &error))?;
+    private::folder(dir).map_err(|error| OpenError::io(dir, &error))?;
     let lock = lock(dir)?;
     let to = dir.join(NAME);
     refuse_existing(&to)?;
@@ -34,6 +34,7 @@ pub fn import(dir: &Path) -> Result<impl Sink + use<>, OpenError> {
     let draft = dir.join(IMPORT);
     remove(&draft)?;
     let sqlite = |error| OpenError::sqlite(&draft, error);
+    private::file(&draft).map_err(|error| OpenError::io(&draft, &error))?;
     let mut conn = connect(&draft).map_err(sqlite)?;
     conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;").map_err(sqlite)?;
     conn.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(())).map_err(sqlite)?;

@@ -38,6 +38,7 @@ mod notification;
 mod number;
 mod open;
 mod options;
+mod private;
 mod probe;
 mod reach_back;
 mod readers;
@@ -213,6 +214,15 @@ impl Store for SqliteStore {
 
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {
         self.writer.submit(revoke::Revoke { user: user.clone(), at }).await
+    }
+
+    async fn pull_back_revocations(
+        &self,
+        user: Option<&UserId>,
+        ahead_of: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer.submit(revoke::PullBack { user: user.cloned(), ahead_of, to }).await
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {

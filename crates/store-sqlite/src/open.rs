@@ -6,7 +6,7 @@ use crate::health::Health;
 use crate::readers::Readers;
 use crate::transaction::Known;
 use crate::writer::{Loop, Tally, Writer};
-use crate::{Options, SqliteStore, header, schema};
+use crate::{Options, SqliteStore, header, private, schema};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -127,8 +127,9 @@ pub(crate) fn open(
     if rusqlite::version_number() < SQLITE_AT_LEAST {
         return Err(OpenError::OldSqlite { found: rusqlite::version().to_owned() });
     }
-    std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, &error))?;
+    private::folder(dir).map_err(|error| OpenError::io(dir, &error))?;
     let lock = lock(dir)?;
+    private::warn_if_open(dir);
     let path = dir.join(NAME);
     if path.try_exists().map_err(|error| OpenError::io(&path, &error))? {
         let has_log = has_log(&path);
@@ -203,12 +204,7 @@ pub(crate) fn open(
 /// Takes the folder for this process. The system gives it back when the process ends, however it ends.
 pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("tidings.lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| OpenError::io(&path, &error))?;
+    let file = private::lock_file(&path).map_err(|error| OpenError::io(&path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
@@ -229,6 +225,7 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
             _ => {}
         }
     }
+    private::file(&draft).map_err(io)?;
     let mut conn = connect(&draft).map_err(sqlite)?;
     schema::migrate(&mut conn).map_err(sqlite)?;
     epoch(&conn).map_err(|failure| OpenError::failure(path, failure))?;

@@ -25,6 +25,32 @@ impl Operation for Revoke {
     }
 }
 
+/// Ends that lie ahead move back.
+pub(crate) struct PullBack {
+    pub user: Option<UserId>,
+    pub ahead_of: Timestamp,
+    pub to: Timestamp,
+}
+
+impl Operation for PullBack {
+    type Answer = ();
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let (ahead_of, to) = (self.ahead_of.as_millis(), self.to.as_millis());
+        match &self.user {
+            Some(user) => tx
+                .conn
+                .prepare_cached("UPDATE revocation SET at = ?1 WHERE user_id = ?2 AND at > ?3")?
+                .execute((to, user.as_str(), ahead_of))?,
+            None => tx
+                .conn
+                .prepare_cached("UPDATE revocation SET at = ?1 WHERE at > ?2")?
+                .execute((to, ahead_of))?,
+        };
+        Ok(())
+    }
+}
+
 /// When the user's sessions were last ended.
 pub(crate) fn revoked_at(conn: &Connection, user: &UserId) -> Result<Option<Timestamp>, Failure> {
     let at = conn

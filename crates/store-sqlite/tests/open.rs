@@ -247,3 +247,50 @@ async fn copying_overwrites_nothing_and_takes_nothing_foreign() {
     assert_eq!(contents(&live)["tidings.db"], before["tidings.db"]);
     assert!(!other.join("tidings.db").exists());
 }
+
+/// The mode of each file of a folder, and of the folder itself as `.`.
+fn modes(dir: &Path) -> BTreeMap<String, u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let mut modes: BTreeMap<_, _> =
+        files.map(|file| (file.file_name().into_string().unwrap(), mode(&file.path()))).collect();
+    modes.insert(".".to_owned(), mode(dir));
+    modes
+}
+
+#[tokio::test]
+async fn what_a_store_makes_is_its_owners_alone() {
+    let base = TempDir::new().unwrap();
+    let dir = base.path().join("data");
+    let store = open(&dir).unwrap();
+    send(&store, 1).await;
+    let live = modes(&dir);
+    assert!(live.contains_key("tidings.db-wal") && live.contains_key("tidings.lock"), "{live:?}");
+    for (name, mode) in live {
+        assert_eq!(mode, if name == "." { 0o700 } else { 0o600 }, "{name}");
+    }
+    let copy = base.path().join("copy");
+    backup(&dir, &copy).unwrap();
+    store.close().await;
+    assert_eq!(modes(base.path())["copy"], 0o600);
+    // A copy that somebody has opened to others makes no store that is open.
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let restored = base.path().join("restored");
+    restore(&copy, &restored).unwrap();
+    assert_eq!(modes(&restored)["tidings.db"], 0o600);
+    assert_eq!(modes(&restored)["."], 0o700);
+    open(&restored).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_lock_file_that_others_could_lock_is_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    closed(dir.path(), 1).await;
+    let lock = dir.path().join("tidings.lock");
+    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o644)).unwrap();
+    open(dir.path()).unwrap().close().await;
+    assert_eq!(modes(dir.path())["tidings.lock"], 0o600);
+}

@@ -102,6 +102,15 @@ pub trait Store: Send + Sync + 'static {
     /// row a user, whatever happens.
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError>;
 
+    /// The ends of sessions later than `ahead_of` move back to `to`: of one user, or of all. They were stored while a clock was
+    /// ahead, and would refuse every token until that moment had come. An end that is not so late stays.
+    async fn pull_back_revocations(
+        &self,
+        user: Option<&UserId>,
+        ahead_of: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Upkeep, a slice at a time so that it never holds up a send: what is due to expire is deleted (one revision an
     /// inbox), what is older than retention is deleted, tombstones older than retention are removed and the floor
     /// raised, forgotten devices and idempotency keys go. Call again while [`Swept::more`].

@@ -6,8 +6,10 @@ use crate::redis::interest::BATCH;
 use crate::redis::links::{Links, OnPush};
 use crate::redis::message::{Gap, Kind, News, seal};
 use crate::redis::{Message, Node, Outgoing};
+use futures_util::FutureExt as _;
 use redis::{PushKind, RedisError, RedisResult, Value};
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -59,10 +61,15 @@ pub(super) async fn serve(node: Arc<Node>, mut queue: mpsc::Receiver<Outgoing>) 
 
 /// One connection's life. Returns why it ended.
 async fn life(node: &Arc<Node>, queue: &mut mpsc::Receiver<Outgoing>) -> RedisError {
-    match connect(node).await {
-        Ok(session) => session.run(queue).await,
-        Err(error) => error,
-    }
+    let life = async {
+        match connect(node).await {
+            Ok(session) => session.run(queue).await,
+            Err(error) => error,
+        }
+    };
+    // A panic ends this connection like any other fault: the next one begins with everything subscribed anew.
+    let panicked = |_| RedisError::from((redis::ErrorKind::Client, "the bus panicked; the log says where"));
+    AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(panicked)
 }
 
 struct Session {
@@ -142,7 +149,12 @@ impl Session {
             batch.retain(|outgoing| outgoing.reached.as_ref().is_none_or(|reached| !reached.is_closed()));
             let (mut messages, mut tellers) = (Vec::new(), Vec::new());
             for Outgoing { channel, message, reached } in batch.drain(..) {
-                let Some(bytes) = self.write(message) else { continue };
+                let Some(bytes) = self.write(message) else {
+                    // The others look for it in the store.
+                    tracing::error!("a message to other nodes could not be encoded");
+                    self.node.lost_news();
+                    continue;
+                };
                 messages.push((channel, bytes));
                 tellers.push(reached);
             }

@@ -104,7 +104,9 @@ impl Acker {
         self.start();
         while self.running.is_some() {
             let done = self.done().await;
-            if done.result.is_err() {
+            if let Err(error) = done.result {
+                // Not lost for good: the device says it again when it returns.
+                tracing::warn!(user.id = %self.user, %error, "what a device confirmed as it left could not be stored");
                 return;
             }
         }

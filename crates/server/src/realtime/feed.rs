@@ -1,6 +1,7 @@
 use crate::realtime::Frame;
 use crate::revocation::Issued;
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_bus::Online;
 use tidings_domain::{DeviceId, Revision, Timestamp};
@@ -76,11 +77,11 @@ impl Feed {
         state.readers.len()
     }
 
-    /// Ends all who read now. Returns how many.
+    /// Ends all who read now. Returns how many that were not ended before.
     pub fn end(&self) -> usize {
         let mut state = self.lock();
-        state.readers.iter_mut().for_each(|reader| reader.ended = true);
-        let ended = state.readers.len();
+        let ended = state.readers.iter_mut().map(|reader| mem::replace(&mut reader.ended, true));
+        let ended = ended.filter(|before| !before).count();
         drop(state);
         self.ends.notify_waiters();
         ended

@@ -26,7 +26,12 @@ async fn write_file(source: Box<dyn Source>, draft: &Path, to: &Path) -> Result<
     if to.try_exists()? {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not overwritten").into());
     }
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    // A draft that was left here may be open to others, or lead elsewhere: it is made anew.
+    match std::fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     write_to(source, &mut file).await?;
     file.sync_all()?;
     std::fs::rename(draft, to)?;

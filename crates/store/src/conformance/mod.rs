@@ -80,7 +80,7 @@ macro_rules! conformance {
             devices: start_where_they_attach, a_known_device_keeps_its_cursor, last_seen_first, are_at_most_a_thousand,
                 unseen_ones_are_forgotten, a_connection_names_its_device, the_newest_registration_of_a_connection_counts,
                 a_forgotten_connection_names_nobody, of_two_users_do_not_mix;
-            sessions: an_end_is_kept_for_good, an_earlier_end_changes_nothing;
+            sessions: an_end_is_kept_for_good, an_earlier_end_changes_nothing, an_end_that_lies_ahead_is_pulled_back;
             time: of_one_notification_never_runs_backwards, of_many_marked_at_once_never_runs_backwards,
                 of_what_the_upkeep_deletes_never_runs_backwards, of_an_edit_is_the_one_that_is_announced;
             concurrency: many_senders_leave_no_holes, readers_see_prefixes_only, resumes_are_whole_while_marks_go_on,
