@@ -83,11 +83,29 @@ const WAYS = {
       await over;
     };
   },
+  'a device_id alone, with acknowledgements': (t, server, log) => (head) => confirmed(t, server, log, head, () => ({})),
+  'a device_id and the epoch and cursor that it kept': (t, server, log) => (head) => confirmed(t, server, log, head, () => log.position),
   'Last-Event-ID on the stream': (t, server, log) => (head) =>
     streamed(t, server, log, head, '', log.offset === null ? {} : { 'last-event-id': log.offset }),
   '?lastEventId= on the stream': (t, server, log) => (head) =>
     streamed(t, server, log, head, log.offset === null ? '' : `&lastEventId=${encodeURIComponent(log.offset)}`, {}),
 };
+
+/** One connection of a device that says what it has before it is cut. */
+async function confirmed(t, server, log, head, position) {
+  const take = share(log.attachment());
+  let cut;
+  const over = new Promise((settle) => (cut = settle));
+  const wire = new Wire(server.url, { user_id: 'ana', device_id: 'phone', acks: true, ...position() }, {
+    onEvent: (event, args) => {
+      if (take(event, args) || log.cursor >= head()) cut();
+    },
+  });
+  t.after(() => wire.vanish());
+  await over;
+  assert.equal((await wire.emit('ack_notifications', { rev: log.cursor })).ok, true);
+  await wire.vanish();
+}
 
 async function streamed(t, server, log, head, query, headers) {
   const take = share(log.attachment());
