@@ -251,7 +251,11 @@ async fn write(mongo: &Mongo, group: &[Acknowledge]) -> Result<Vec<Result<Revisi
             continue;
         }
         let (settled, confirmed) = (number(progress.settled), number(progress.confirmed));
-        if head == 0 && one.device.is_none() {
+        if head == 0 {
+            // Nothing is kept of an inbox that has nothing.
+            if let Some(device) = &one.device {
+                mongo.visitors.confirmed_nothing(&one.user, device, mongo.now());
+            }
             answers.push(Ok(0));
             continue;
         }
@@ -295,7 +299,7 @@ struct LookedUp {
 
 async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<LookedUp, Failure> {
     let head = match mongo.heads.get(&one.user) {
-        Some(head) if head.rev >= one.up_to => head.rev,
+        Some(head) if head.rev >= one.up_to && head.rev > 0 => head.rev,
         _ => mongo.head(&one.user).await?.rev,
     };
     // Its device and its inbox, as far as both are known here. Without a device the answer is what any device has, which

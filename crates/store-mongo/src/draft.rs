@@ -255,6 +255,11 @@ impl Draft {
         self.changes.push(Change { user_id: self.user_id.clone(), rev: self.head.rev, counts, kind });
     }
 
+    /// Whether it begins its inbox.
+    pub(crate) fn is_first(&self) -> bool {
+        self.items.first().is_some_and(|item| item.key == 1)
+    }
+
     /// The new notifications, when there is nothing else to write.
     pub(crate) fn items(&self) -> &[Item] {
         &self.items

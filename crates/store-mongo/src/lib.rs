@@ -75,6 +75,7 @@ mod sweep;
 mod tests;
 mod turns;
 mod tx;
+mod visit;
 mod writes;
 
 pub use export::export;

@@ -15,7 +15,10 @@ pub(crate) async fn locate(
     user: &UserId,
     device: Option<&DeviceId>,
 ) -> Result<Located, Failure> {
+    // Before the database is asked: they become devices there, and are forgotten here after.
+    let visits = device.is_some_and(|device| mongo.visitors.has(user, device));
     let (progress, device) = standing(mongo, user, device).await?;
+    let device = device.or(visits.then_some(0));
     let head = mongo.head(user).await?;
     let counts = counts::at(mongo, user, &head, mongo.now()).await?;
     let (floor, confirmed) = (number(progress.floor), number(progress.confirmed));

@@ -14,7 +14,7 @@ use mongodb::{Client, Database};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidings_domain::{Change, Clock, Timestamp, UserId};
-use tidings_store::{Observer, Recent, StoreError};
+use tidings_store::{Observer, Recent, StoreError, Visitors};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -43,6 +43,8 @@ pub(crate) struct Mongo {
     pub lease: Lease,
     /// The inboxes of which the upkeep has said that they are damaged.
     pub left_out: Mutex<Recent<String, ()>>,
+    /// Who attached to inboxes that have nothing.
+    pub visitors: Visitors,
     pub patience: Duration,
     pub clock: Arc<dyn Clock>,
     pub observer: Arc<dyn Observer>,
@@ -81,6 +83,10 @@ impl Mongo {
         }
         let head = found.as_ref().map(HeadDocument::head).transpose()?.unwrap_or_default();
         self.heads.learn(user, head);
+        if head.rev > 0 && self.visitors.has_any(user) {
+            // Another node has written to it.
+            crate::visit::settle(self, std::slice::from_ref(user)).await?;
+        }
         Ok(head)
     }
 

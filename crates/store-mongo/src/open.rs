@@ -233,6 +233,7 @@ pub(crate) async fn connect(
         confirmed: Default::default(),
         journal: Default::default(),
         lease: Lease::new(options.lease),
+        visitors: Default::default(),
         left_out: Mutex::new(Recent::new(1_000)),
         patience: options.patience,
         clock,

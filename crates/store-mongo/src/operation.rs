@@ -58,7 +58,10 @@ pub(crate) async fn perform<O: Operation>(
     let mut uncertain: Vec<Plan<O::Answer>> = Vec::new();
     loop {
         let failure = match patience.within(attempt(mongo, operation, &mut uncertain)).await {
-            Ok(answer) => return Ok(answer),
+            Ok((answer, begun)) => {
+                crate::visit::settle_begun(mongo, &begun).await;
+                return Ok(answer);
+            }
             Err(failure) => failure,
         };
         operation.users().iter().for_each(|user| mongo.heads.forget(user));
@@ -70,7 +73,7 @@ async fn attempt<O: Operation>(
     mongo: &Mongo,
     operation: &O,
     uncertain: &mut Vec<Plan<O::Answer>>,
-) -> Result<O::Answer, Failure> {
+) -> Result<(O::Answer, Vec<UserId>), Failure> {
     mongo.recover().await?;
     for index in 0..uncertain.len() {
         let Some(witness) = uncertain[index].drafts.iter().find_map(Draft::witness) else { continue };
@@ -103,8 +106,11 @@ async fn attempt<O: Operation>(
     }
 }
 
-fn done<Answer>(mongo: &Mongo, plan: Plan<Answer>) -> Answer {
+/// The answer, and the users whose inboxes have something now and had nothing before.
+fn done<Answer>(mongo: &Mongo, plan: Plan<Answer>) -> (Answer, Vec<UserId>) {
+    let begun =
+        plan.drafts.iter().filter(|draft| draft.is_first()).map(|draft| draft.user_id.clone()).collect();
     plan.drafts.iter().for_each(|draft| mongo.heads.learn(&draft.user_id, draft.head));
     mongo.announce(plan.changes);
-    plan.answer
+    (plan.answer, begun)
 }

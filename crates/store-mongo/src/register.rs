@@ -28,9 +28,17 @@ pub(crate) async fn register(
     let now = date(mongo.now());
     // Nobody can start above the head: what comes next would be taken as known.
     let head = match mongo.heads.get(user) {
-        Some(head) if head.rev >= *start => head.rev,
+        Some(head) if head.rev >= *start && head.rev > 0 => head.rev,
+        // Of an inbox that had nothing, another node may know better.
         _ => mongo.head(user).await?.rev,
     };
+    if head == 0 {
+        mongo.visitors.attached(user, device_id, transport, mongo.now());
+        if mongo.heads.get(user).is_none_or(|head| head.rev == 0) {
+            return visit(mongo, user, registration).await;
+        }
+        // Something was written meanwhile, perhaps before this device was noted.
+    }
     let mut writes = Writes::default();
     writes.update(
         INBOXES,
@@ -52,12 +60,38 @@ pub(crate) async fn register(
         REGISTRATIONS,
         doc! {
             "q": { "_id": pid },
-            "u": { "$set": { "user_id": user.as_str(), "device_id": device_id.as_str(), "at": now } },
+            "u": {
+                "$set": { "user_id": user.as_str(), "device_id": device_id.as_str(), "at": now },
+                "$unset": { "visited_at": "" },
+            },
             "upsert": true
         },
     );
     if mongo.run_all(writes).await? {
         trim_connections(mongo, user, device_id, pid).await?;
+    }
+    Ok(())
+}
+
+/// Remembers which connection holds a device of an inbox that has nothing.
+async fn visit(mongo: &Mongo, user: &UserId, registration: &Registration) -> Result<(), Failure> {
+    let Registration { device_id, pid, .. } = registration;
+    let Some(pid) = pid else { return Ok(()) };
+    let now = date(mongo.now());
+    let mut writes = Writes::default();
+    writes.update(
+        REGISTRATIONS,
+        doc! {
+            "q": { "_id": pid },
+            "u": { "$set": {
+                "user_id": user.as_str(), "device_id": device_id.as_str(), "at": now, "visited_at": now,
+            } },
+            "upsert": true
+        },
+    );
+    if mongo.run_all(writes).await? {
+        trim_connections(mongo, user, device_id, pid).await?;
+        crate::visit::trim(mongo, user, pid).await?;
     }
     Ok(())
 }

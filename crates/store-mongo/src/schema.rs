@@ -35,6 +35,8 @@ pub(crate) const STEPPED: Index = Index { name: "stepped", fields: &["stepped_at
 pub(crate) const SEEN: Index = Index { name: "seen", fields: &["last_seen_at"] };
 /// Registrations by device.
 pub(crate) const OF_DEVICE: Index = Index { name: "of_device", fields: &["user_id", "device_id", "at"] };
+/// Registrations at inboxes that have nothing, by age.
+pub(crate) const VISITED: Index = Index { name: "visited", fields: &["visited_at"] };
 /// Idempotency keys by age.
 pub(crate) const KEY_AGE: Index = Index { name: "age", fields: &["created_at"] };
 
@@ -106,6 +108,7 @@ fn indexes() -> Vec<Made> {
         STEPPED.of(INBOXES).sparse(),
         SEEN.of(INBOXES).sparse(),
         OF_DEVICE.of(REGISTRATIONS),
+        VISITED.of(REGISTRATIONS).sparse(),
         KEY_AGE.of(IDEMPOTENCY),
     ]
 }

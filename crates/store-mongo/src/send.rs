@@ -48,11 +48,13 @@ pub(crate) async fn send(mongo: &Mongo, group: Group) {
     }
     let mut patience = mongo.patience();
     let mut is_uncertain = false;
+    let mut begun = Vec::new();
     while !left.is_empty() {
-        let failure = match patience.within(attempt(mongo, &turn, &mut left, &mut is_uncertain)).await {
-            Ok(()) => Failure::Conflict,
-            Err(failure) => failure,
-        };
+        let failure =
+            match patience.within(attempt(mongo, &turn, &mut left, &mut is_uncertain, &mut begun)).await {
+                Ok(()) => Failure::Conflict,
+                Err(failure) => failure,
+            };
         left.iter().for_each(|(user, _)| mongo.heads.forget(user));
         if left.is_empty() {
             break;
@@ -63,6 +65,9 @@ pub(crate) async fn send(mongo: &Mongo, group: Group) {
             }
         }
     }
+    // Whoever closes the store waits for the turn.
+    crate::visit::settle_begun(mongo, &begun).await;
+    drop(turn);
 }
 
 /// One attempt at all that is left. What was written is answered and is not left any more.
@@ -71,6 +76,7 @@ async fn attempt(
     turn: &Turn,
     left: &mut Vec<Run>,
     is_uncertain: &mut bool,
+    begun: &mut Vec<UserId>,
 ) -> Result<(), Failure> {
     mongo.recover().await?;
     if *is_uncertain {
@@ -129,6 +135,9 @@ async fn attempt(
             let receipt = Receipt { user_id: user.clone(), id: send.outgoing.id, seq: draft.head.rev };
             mongo.heads.learn(user, draft.head);
             mongo.announce(draft.take_changes());
+            if draft.is_first() {
+                begun.push(user.clone());
+            }
             let _ = send.answer.send(Ok(receipt));
         }
     }

@@ -1,6 +1,8 @@
 //! Upkeep, a slice at a time. Every inbox is an operation of its own, and takes its turn like any other.
 
-use crate::documents::{IDEMPOTENCY, INBOXES, META, PROGRESS, bound, date, number, user, uuid};
+use crate::documents::{
+    IDEMPOTENCY, INBOXES, META, PROGRESS, REGISTRATIONS, bound, date, number, user, uuid,
+};
 use crate::draft::{Draft, Found};
 use crate::expire::{Expire, expire};
 use crate::failure::Failure;
@@ -8,7 +10,7 @@ use crate::mongo::Mongo;
 use crate::operation::{Operation, Plan, perform};
 use crate::query::Query;
 use crate::register;
-use crate::schema::{BEGINNING, DELETED, DUE, ID, Index, KEY_AGE, LOG, SEEN, STEPPED};
+use crate::schema::{BEGINNING, DELETED, DUE, ID, Index, KEY_AGE, LOG, SEEN, STEPPED, VISITED};
 use crate::turns::Turns;
 use crate::tx::Tx;
 use crate::writes::Writes;
@@ -47,6 +49,8 @@ pub(crate) async fn sweep(mongo: &Mongo, turns: &Arc<Turns>, sweep: Sweep) -> Re
             now.before(IDEMPOTENCY_TTL).after(std::time::Duration::from_millis(1)),
         )
         .await?;
+    slice.aged(REGISTRATIONS, VISITED, "visited_at", slice.cutoff).await?;
+    mongo.visitors.forget_before(slice.cutoff);
     slice.swept.more = slice.room <= 0;
     Ok(slice.swept)
 }

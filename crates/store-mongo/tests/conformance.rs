@@ -36,6 +36,13 @@ impl Factory for Databases {
         Arc::new(MongoStore::open(&uri, patient(), clock, observer).await.expect("a store opens"))
     }
 
+    async fn kept(&self, name: &str) -> u64 {
+        let client = mongodb::Client::with_uri_str(self.of(name)).await.expect("a server");
+        let database = client.default_database().expect("a database");
+        let inboxes = database.collection::<mongodb::bson::Document>("tidings_inboxes");
+        inboxes.count_documents(mongodb::bson::doc! {}).await.expect("a count")
+    }
+
     fn sequences(&self) -> (u64, u64) {
         (3, 60)
     }

@@ -30,8 +30,12 @@ impl Operation for Acknowledge {
         }
         let mut inbox = match (found, &self.device) {
             (Some(inbox), _) => inbox,
-            (None, Some(_)) => tx.find_or_create(&self.user)?,
-            (None, None) => return Ok(0),
+            (None, device) => {
+                if let Some(device) = device {
+                    tx.visitors.confirmed_nothing(&self.user, device, tx.now);
+                }
+                return Ok(0);
+            }
         };
         deliver(tx, inbox.u, self.after.max(inbox.settled), self.up_to)?;
         let settled = if self.after <= inbox.settled { self.up_to.max(inbox.settled) } else { inbox.settled };
@@ -53,7 +57,7 @@ impl Operation for Acknowledge {
                 Ok(self.up_to)
             }
             None => {
-                register::admit(tx, inbox.u, device, self.up_to, "http")?;
+                register::admit(tx, inbox.u, device, self.up_to, "http", tx.now)?;
                 Ok(self.up_to)
             }
         }

@@ -53,6 +53,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod visit;
 mod writer;
 
 pub use backup::{backup, restore};
@@ -72,7 +73,7 @@ use tidings_domain::{
 };
 use tidings_store::{
     Appended, Changes, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked, Observer, Outgoing,
-    Registration, Store, StoreError, Sweep, Swept,
+    Registration, Store, StoreError, Sweep, Swept, Visitors,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -86,6 +87,7 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     writer: writer::Writer,
     readers: Arc<readers::Readers>,
+    visitors: Arc<Visitors>,
     health: Arc<health::Health>,
     tally: Arc<writer::Tally>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -251,7 +253,9 @@ impl Store for SqliteStore {
 
     async fn locate(&self, user: &UserId, device: Option<&DeviceId>) -> Result<Located, StoreError> {
         let (user, device, now) = (user.clone(), device.cloned(), self.now());
-        self.readers.read(move |conn| locate::locate(conn, &user, device.as_ref(), now)).await
+        // Before the file is read: they become devices in the transaction that makes their inbox, and are forgotten here after.
+        let visits = device.as_ref().is_some_and(|device| self.visitors.has(&user, device));
+        self.readers.read(move |conn| locate::locate(conn, &user, device.as_ref(), visits, now)).await
     }
 
     async fn behind(&self, user: &UserId, since: Revision, cap: u64) -> Result<u64, StoreError> {
@@ -266,7 +270,8 @@ impl Store for SqliteStore {
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
         let user = user.clone();
-        self.readers.read(move |conn| devices::devices(conn, &user)).await
+        let visitors = self.visitors.of(&user);
+        self.readers.read(move |conn| devices::devices(conn, &user, visitors)).await
     }
 
     async fn registration(&self, pid: &str) -> Result<Option<(UserId, DeviceId)>, StoreError> {

@@ -40,15 +40,16 @@ pub(crate) fn standing(
     Ok(Some(standing))
 }
 
-/// Where the inbox stands, and what is known of one device.
+/// Where the inbox stands, and what is known of one device. `visits`: it has attached while there was none.
 pub(crate) fn locate(
     conn: &Connection,
     user: &UserId,
     device: Option<&DeviceId>,
+    visits: bool,
     now: Timestamp,
 ) -> Result<Located, Failure> {
     let Some(Standing { u, head, floor, counts, confirmed }) = standing(conn, user, now)? else {
-        return Ok(Located::default());
+        return Ok(Located { device: visits.then_some(0), ..Located::default() });
     };
     let device = match device {
         Some(device) => conn

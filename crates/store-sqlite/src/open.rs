@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidings_domain::{Clock, Epoch};
-use tidings_store::Observer;
+use tidings_store::{Observer, Visitors};
 use tokio::sync::watch;
 
 /// Older ones can lose commits when a checkpoint meets the start of a new log, which is what our threads do all day.
@@ -157,6 +157,7 @@ pub(crate) fn open(
 
     let health = Arc::new(Health::default());
     let tally = Arc::new(Tally::default());
+    let visitors = Arc::new(Visitors::default());
     let (writer, queue) = Writer::new(options.queue_bytes, options.wait, health.clone());
     let copier = connect(&path).map_err(sqlite)?;
     copier.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
@@ -165,6 +166,7 @@ pub(crate) fn open(
     let work = Loop {
         conn,
         known,
+        visitors: visitors.clone(),
         clock: clock.clone(),
         observer,
         health: health.clone(),
@@ -193,6 +195,7 @@ pub(crate) fn open(
         clock,
         writer,
         readers,
+        visitors,
         health,
         tally,
         thread: Mutex::new(Some(thread)),

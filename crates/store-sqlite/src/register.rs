@@ -1,17 +1,18 @@
 use crate::failure::Failure;
 use crate::number::bound;
 use crate::transaction::Tx;
+use crate::visit;
 use crate::writer::Operation;
 use rusqlite::OptionalExtension;
-use tidings_domain::{DeviceId, Revision, UserId};
+use tidings_domain::{DeviceId, Revision, Timestamp, UserId};
 use tidings_store::Registration;
 
 /// How many devices of one user are known; past that the one longest unseen is forgotten.
-const DEVICES: i64 = 1_000;
+pub(crate) const DEVICES: i64 = 1_000;
 
 /// How many connections of one device are known. A page makes a new one at each load, and of two open pages each needs
 /// its own; nobody has this many open.
-const CONNECTIONS: i64 = 16;
+pub(crate) const CONNECTIONS: i64 = 16;
 
 /// Makes a device known, or touches it.
 pub(crate) struct Register {
@@ -23,12 +24,18 @@ impl Operation for Register {
     type Answer = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let inbox = tx.find_or_create(&self.user)?;
         let Registration { device_id, pid, start, transport } = &self.registration;
+        let Some(inbox) = tx.find(&self.user)? else {
+            tx.visitors.attached(&self.user, device_id, transport, tx.now);
+            return match pid {
+                Some(pid) => visit::connect(tx, &self.user, device_id, pid),
+                None => Ok(()),
+            };
+        };
         let seen = Seen { cursor: None, transport: Some(transport) };
         if !touch(tx, inbox.u, device_id, seen)? {
             // Nobody can start above the head: what comes next would be taken as known.
-            admit(tx, inbox.u, device_id, (*start).min(inbox.head), transport)?;
+            admit(tx, inbox.u, device_id, (*start).min(inbox.head), transport, tx.now)?;
         }
         if let Some(pid) = pid {
             connect(tx, inbox.u, device_id, pid)?;
@@ -73,6 +80,7 @@ pub(crate) fn admit(
     device: &DeviceId,
     cursor: Revision,
     transport: &str,
+    seen: Timestamp,
 ) -> Result<(), Failure> {
     let known: i64 = tx
         .conn
@@ -90,13 +98,13 @@ pub(crate) fn admit(
             forget(tx, u, &device)?;
         }
     }
-    let now = tx.now.as_millis();
+    let seen = seen.as_millis();
     tx.conn
         .prepare_cached(
             "INSERT INTO device (u, device_id, cursor, last_seen_at, last_seen_day, transport) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute((u, device.as_str(), bound(cursor), now, day_of(now), transport))?;
+        .execute((u, device.as_str(), bound(cursor), seen, day_of(seen), transport))?;
     Ok(())
 }
 
@@ -110,6 +118,7 @@ pub(crate) fn forget(tx: &Tx<'_>, u: i64, device: &str) -> Result<(), Failure> {
 }
 
 fn connect(tx: &Tx<'_>, u: i64, device: &DeviceId, pid: &str) -> Result<(), Failure> {
+    tx.conn.prepare_cached("DELETE FROM visitor WHERE pid = ?1")?.execute([pid])?;
     tx.conn
         .prepare_cached(
             "INSERT OR REPLACE INTO registration (pid, u, device_id, at) VALUES (?1, ?2, ?3, ?4)",

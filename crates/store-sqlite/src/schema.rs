@@ -15,7 +15,7 @@ use rusqlite::{Connection, Result};
 pub(crate) const APPLICATION_ID: i32 = 0x5464_6773;
 
 /// One step a version; what was released is never edited.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -106,6 +106,19 @@ CREATE TABLE revocation (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX revocation_age ON revocation (at);
 ",
+    // Nothing is kept of an inbox that has nothing, but for the registrations of connections. Ends of sessions do not age.
+    "
+DROP INDEX revocation_age;
+CREATE TABLE visitor (
+    pid TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX visitor_user ON visitor (user_id, device_id, at);
+CREATE INDEX visitor_age ON visitor (at);
+DELETE FROM inbox WHERE head = 0 AND NOT EXISTS (SELECT 1 FROM device WHERE device.u = inbox.u);
+",
 ];
 
 /// The version of the layout that this program writes, in the file's `user_version`.
@@ -130,6 +143,22 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_files_inboxes_that_have_nothing_go_unless_a_device_waits_there() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        STEPS[..2].iter().for_each(|step| conn.execute_batch(step).unwrap());
+        conn.pragma_update(None, "user_version", 2).unwrap();
+        conn.execute_batch(
+            "INSERT INTO inbox (u, user_id, head) VALUES (1, 'nothing', 0), (2, 'device', 0), (3, 'something', 4);
+             INSERT INTO device VALUES (2, 'phone', 0, 0, 0, 'sse');",
+        )
+        .unwrap();
+        migrate(&mut conn).unwrap();
+        let left: String =
+            conn.query_row("SELECT group_concat(user_id ORDER BY u) FROM inbox", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "device,something");
+    }
 
     #[test]
     fn migrating_twice_changes_nothing() {

@@ -4,6 +4,7 @@ use crate::number::{bound, number, rows};
 use crate::register::{day_of, forget};
 use crate::state::{self, FOUND};
 use crate::transaction::Tx;
+use crate::visit;
 use crate::writer::Operation;
 use rusqlite::OptionalExtension;
 use std::collections::BTreeMap;
@@ -28,6 +29,9 @@ impl Operation for Slice {
         purged(tx, cutoff, &mut room, &mut swept)?;
         devices(tx, cutoff, &mut room)?;
         idempotency_keys(tx, &mut room)?;
+        if room > 0 {
+            room -= rows(visit::forget_before(tx, cutoff, room)?);
+        }
         swept.more = room <= 0;
         Ok(swept)
     }
@@ -154,6 +158,16 @@ fn devices(tx: &mut Tx<'_>, cutoff: i64, room: &mut i64) -> Result<(), Failure> 
         .collect::<Result<_, _>>()?;
     for (u, device) in unseen {
         forget(tx, u, &device)?;
+        // An older version kept inboxes that had nothing, for their devices.
+        let gone = tx
+            .conn
+            .prepare_cached(
+                "DELETE FROM inbox WHERE u = ?1 AND head = 0 AND NOT EXISTS (SELECT 1 FROM device WHERE u = ?1)",
+            )?
+            .execute([u])?;
+        if gone > 0 {
+            tx.forget_inbox(u);
+        }
         *room -= 1;
     }
     Ok(())

@@ -312,15 +312,21 @@ async fn content_that_we_never_wrote_is_an_error() {
 
 #[tokio::test]
 async fn a_device_has_a_bounded_number_of_connections() {
-    let Bench { it, store, _dir } = open(Options::default());
-    for n in 0..40 {
-        it.register("ana", "phone", Some(&format!("pid-{n}")), 0).await;
-        it.clock.advance(Duration::from_secs(1));
+    // Of an inbox that has nothing, and of one that has something.
+    for table in ["SELECT count(*) FROM visitor", "SELECT count(*) FROM registration"] {
+        let Bench { it, store, _dir } = open(Options::default());
+        if table.ends_with("registration") {
+            it.send("ana", "m").await;
+        }
+        for n in 0..40 {
+            it.register("ana", "phone", Some(&format!("pid-{n}")), 0).await;
+            it.clock.advance(Duration::from_secs(1));
+        }
+        let kept = store.writer.submit(Ask(table)).await.unwrap();
+        assert_eq!(kept, 16, "{table}");
+        assert!(store.registration("pid-39").await.unwrap().is_some());
+        assert!(store.registration("pid-0").await.unwrap().is_none());
     }
-    let kept = store.writer.submit(Ask("SELECT count(*) FROM registration")).await.unwrap();
-    assert_eq!(kept, 16);
-    assert!(store.registration("pid-39").await.unwrap().is_some());
-    assert!(store.registration("pid-0").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -355,6 +361,7 @@ async fn upkeep_leaves_nothing_behind() {
         .unwrap();
     it.put(it.expiring("ana", "m", Duration::from_secs(1))).await;
     it.register("ana", "phone", Some("pid"), 0).await;
+    it.register("nobody wrote to", "phone", Some("another"), 0).await;
     for _ in 0..2 {
         it.clock.advance(Duration::from_secs(91 * 24 * 60 * 60));
         it.sweep().await;
@@ -364,6 +371,7 @@ async fn upkeep_leaves_nothing_behind() {
         "SELECT count(*) FROM body",
         "SELECT count(*) FROM device",
         "SELECT count(*) FROM registration",
+        "SELECT count(*) FROM visitor",
         "SELECT count(*) FROM idempotency",
     ] {
         assert_eq!(store.writer.submit(Ask(table)).await.unwrap(), 0, "{table}");

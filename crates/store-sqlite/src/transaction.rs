@@ -3,7 +3,7 @@ use crate::number::{bound, number};
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::collections::BTreeMap;
 use tidings_domain::{Change, Counts, Kind, Revision, Timestamp, UserId};
-use tidings_store::Recent;
+use tidings_store::{Recent, Visitors};
 
 /// An inbox's row, as the writer holds it between the operations of one transaction.
 #[derive(Debug, Clone)]
@@ -75,13 +75,23 @@ pub(crate) struct Tx<'a> {
     /// The present moment, one for each operation.
     pub now: Timestamp,
     pub known: &'a mut Known,
+    /// Who attached to inboxes that are not there yet.
+    pub visitors: &'a Visitors,
     inboxes: BTreeMap<i64, (Inbox, bool)>,
     changes: Vec<Change>,
+    /// The users whose inboxes this transaction made.
+    created: Vec<UserId>,
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(conn: &'a Connection, known: &'a mut Known, now: Timestamp) -> Self {
-        Self { conn, now, known, inboxes: BTreeMap::new(), changes: Vec::new() }
+    pub(crate) fn new(
+        conn: &'a Connection,
+        known: &'a mut Known,
+        visitors: &'a Visitors,
+        now: Timestamp,
+    ) -> Self {
+        let (inboxes, changes, created) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { conn, now, known, visitors, inboxes, changes, created }
     }
 
     /// The user's inbox, if there is one.
@@ -103,7 +113,7 @@ impl<'a> Tx<'a> {
         Ok(Some(self.inboxes.entry(inbox.u).or_insert((inbox, false)).0.clone()))
     }
 
-    /// The user's inbox, made when there is none.
+    /// The user's inbox, made when there is none: only by what writes to it, since nothing is kept of one that has nothing.
     pub(crate) fn find_or_create(&mut self, user: &UserId) -> Result<Inbox, Failure> {
         if let Some(inbox) = self.find(user)? {
             return Ok(inbox);
@@ -111,7 +121,15 @@ impl<'a> Tx<'a> {
         self.conn.prepare_cached("INSERT INTO inbox (user_id) VALUES (?1)")?.execute([user.as_str()])?;
         let u = self.conn.last_insert_rowid();
         self.remember(user, u);
+        self.created.push(user.clone());
+        crate::visit::settle(self, u, user)?;
         self.inbox(u)
+    }
+
+    /// The inbox is not there any more.
+    pub(crate) fn forget_inbox(&mut self, u: i64) {
+        self.inboxes.remove(&u);
+        self.known.forget();
     }
 
     fn remember(&mut self, user: &UserId, u: i64) {
@@ -179,9 +197,9 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
-    /// What was announced, in order.
-    pub(crate) fn into_changes(self) -> Vec<Change> {
-        self.changes
+    /// What was announced, in order, and the users whose inboxes were made.
+    pub(crate) fn finish(self) -> (Vec<Change>, Vec<UserId>) {
+        (self.changes, self.created)
     }
 }
 

@@ -18,8 +18,8 @@ use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tidings_domain::{Change, Clock};
-use tidings_store::{Observer, StoreError};
+use tidings_domain::{Change, Clock, UserId};
+use tidings_store::{Observer, StoreError, Visitors};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -172,6 +172,7 @@ pub(crate) struct Queue(mpsc::UnboundedReceiver<Message>);
 pub(crate) struct Loop {
     pub conn: Connection,
     pub known: Known,
+    pub visitors: Arc<Visitors>,
     pub clock: Arc<dyn Clock>,
     pub observer: Arc<dyn Observer>,
     pub health: Arc<Health>,
@@ -253,7 +254,8 @@ impl Loop {
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let committed = self.transact(group);
         match committed {
-            Ok(changes) => {
+            Ok((changes, created)) => {
+                created.iter().for_each(|user| self.visitors.settled(user));
                 self.tally.commits.fetch_add(1, Ordering::Relaxed);
                 self.tally.operations.fetch_add(group.len() as u64, Ordering::Relaxed);
                 self.health.succeeded();
@@ -275,16 +277,17 @@ impl Loop {
         }
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Change>, Failure> {
+    /// What devices must learn, and the users whose inboxes were made.
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(Vec<Change>, Vec<UserId>), Failure> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tx = Tx::new(&self.conn, &mut self.known, self.clock.now());
+        let mut tx = Tx::new(&self.conn, &mut self.known, &self.visitors, self.clock.now());
         for job in group {
             tx.now = self.clock.now();
             job.run(&mut tx)?;
         }
         tx.flush()?;
-        let changes = tx.into_changes();
+        let done = tx.finish();
         self.conn.prepare_cached("COMMIT")?.execute([])?;
-        Ok(changes)
+        Ok(done)
     }
 }

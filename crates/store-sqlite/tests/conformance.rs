@@ -18,6 +18,18 @@ impl Factory for InFolder {
         let dir = self.0.path().join(name);
         Arc::new(SqliteStore::open(&dir, Options::default(), clock, observer).expect("a store opens"))
     }
+
+    async fn kept(&self, name: &str) -> u64 {
+        let conn = rusqlite::Connection::open(self.0.path().join(name).join("tidings.db")).expect("a file");
+        let count = |table: &str| {
+            conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u32>(0))
+                .expect("a table")
+        };
+        ["inbox", "device", "registration", "item", "body"]
+            .into_iter()
+            .map(|table| u64::from(count(table)))
+            .sum()
+    }
 }
 
 #[async_trait]

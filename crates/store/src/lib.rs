@@ -24,12 +24,14 @@ mod observer;
 mod read;
 mod recent;
 pub mod transfer;
+mod visitors;
 mod write;
 
 pub use error::{Resync, StoreError};
 pub use observer::{Observer, Silent};
 pub use read::{ArchivedFilter, Changes, Device, InboxPage, InboxQuery, Located, Range, StatusFilter};
 pub use recent::Recent;
+pub use visitors::Visitors;
 pub use write::{
     Appended, Edit, Fingerprint, Idempotency, Marked, Outgoing, Receipt, Registration, Sweep, Swept,
 };
@@ -44,7 +46,8 @@ use tidings_domain::{
 pub const IDEMPOTENCY_TTL: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// A store of inboxes. The crate's page says what holds for every method. An inbox that nothing was ever written to
-/// reads as an empty one with head 0; no read creates it.
+/// reads as an empty one with head 0, and nothing is stored of it: [`Visitors`] says what becomes of the devices that attach
+/// to it.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The store's life. Changes when the store was replaced or restored, never while it is open.

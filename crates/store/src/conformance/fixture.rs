@@ -18,6 +18,10 @@ pub trait Factory: Send + Sync {
     /// Opens the store of that name, a new one the first time. It is not opened twice at once.
     async fn open(&self, name: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Arc<dyn Store>;
 
+    /// How many rows or documents the store of that name keeps of inboxes: of what they hold, where they stand and of their
+    /// devices.
+    async fn kept(&self, name: &str) -> u64;
+
     /// How many random sequences the model is compared with, and how long each is. Fewer where every step is a question
     /// to a server.
     fn sequences(&self) -> (u64, u64) {

@@ -25,6 +25,7 @@ pub mod inbox;
 pub mod lifecycle;
 pub mod mark;
 pub mod model;
+pub mod nothing;
 pub mod numbers;
 pub mod recall;
 pub mod retention;
@@ -83,6 +84,9 @@ macro_rules! conformance {
             sessions: an_end_is_kept_for_good, an_earlier_end_changes_nothing, an_end_that_lies_ahead_is_pulled_back;
             time: of_one_notification_never_runs_backwards, of_many_marked_at_once_never_runs_backwards,
                 of_what_the_upkeep_deletes_never_runs_backwards, of_an_edit_is_the_one_that_is_announced;
+            nothing: is_kept_of_an_inbox_that_has_nothing, who_attached_before_the_first_one_started_at_0,
+                what_another_device_confirms_first_is_not_lost_to_it, a_connection_is_remembered_through_a_restart,
+                a_connection_that_nobody_uses_is_forgotten, many_at_once_lose_no_device;
             concurrency: many_senders_leave_no_holes, readers_see_prefixes_only, resumes_are_whole_while_marks_go_on,
                 the_observer_hears_in_order,
                 marks_and_sends_keep_the_counts;
