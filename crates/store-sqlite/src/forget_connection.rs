@@ -13,6 +13,9 @@ impl Operation for ForgetConnection {
     type Answer = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        tx.conn
+            .prepare_cached("DELETE FROM visitor WHERE pid = ?1 AND user_id = ?2")?
+            .execute((&self.pid, self.user.as_str()))?;
         if let Some(inbox) = tx.find(&self.user)? {
             tx.conn
                 .prepare_cached("DELETE FROM registration WHERE pid = ?1 AND u = ?2")?
