@@ -49,7 +49,8 @@ impl Auth {
         if let Some(path) = &settings.public_key_file {
             keys.extend(note(&mut sentences, public_key_file::read(path)));
         }
-        let fetcher = settings.jwks_url.as_deref().map(|url| Fetcher::new(url, timing.timeout));
+        let url = settings.jwks_url.as_ref();
+        let fetcher = url.map(|url| Fetcher::new(url.expose_secret(), timing.timeout));
         let fetcher = fetcher.and_then(|fetcher| note(&mut sentences, fetcher));
         for (name, value) in
             [("TIDINGS_JWT_AUDIENCE", &settings.audience), ("TIDINGS_JWT_ISSUER", &settings.issuer)]

@@ -12,8 +12,8 @@ pub struct Settings {
     pub jwt_secret: Option<SecretString>,
     /// A PEM file with one public key: RSA of 2,048 to 8,192 bits, P-256 or Ed25519.
     pub public_key_file: Option<PathBuf>,
-    /// Where a JSON Web Key Set is served, over http or https. Redirects are not followed.
-    pub jwks_url: Option<String>,
+    /// Where a JSON Web Key Set is served, over http or https. Redirects are not followed. Its query may hold a secret.
+    pub jwks_url: Option<SecretString>,
     /// What a token's `aud` must contain.
     pub audience: Option<String>,
     /// What a token's `iss` must be.

@@ -551,3 +551,34 @@ async fn channels_that_move_within_a_cluster_are_followed() {
     })
     .await;
 }
+
+/// Panics when it hears of a gap for the first time.
+#[derive(Default)]
+struct Faulty {
+    gaps: std::sync::atomic::AtomicU32,
+}
+
+impl Listener for Faulty {
+    fn heard(&self, _: &Arc<Change>) {}
+    fn raised(&self, _: &UserId, _: Revision) {}
+    fn joined(&self, _: &[UserId]) {}
+    fn gap(&self) {
+        assert!(self.gaps.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0, "the first gap");
+    }
+    fn asked(&self, _: &UserId, _: Question) -> Answer {
+        Answer::Ended(0)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_connection_and_not_the_bus() {
+    let redis = Redis::start().await;
+    let faulty = Arc::new(Faulty::default());
+    let bus = RedisBus::new(redis.url(), Options::default());
+    let listening: Weak<dyn Listener> = Arc::downgrade(&(faulty.clone() as Arc<dyn Listener>));
+    bus.listen(&epoch(), listening);
+    // The one that panics, the one after the broken connection, and the one of the next connection.
+    let gaps = || faulty.gaps.load(std::sync::atomic::Ordering::SeqCst);
+    until("the next connection", async || gaps() >= 3 && bus.link() == Link::Up).await;
+    assert_eq!(bus.stats().connected, 2);
+}

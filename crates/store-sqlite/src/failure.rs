@@ -10,6 +10,9 @@ pub(crate) enum Failure {
     /// SQLite could not.
     #[error(transparent)]
     Sqlite(rusqlite::Error),
+    /// An operation panicked: a fault of ours. What it had begun is rolled back.
+    #[error("a write failed by a fault of the server; the log says where")]
+    Panicked,
     /// The file says what we never wrote.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -38,7 +41,7 @@ impl Failure {
     /// only by those who read it.
     pub(crate) fn is_the_disk(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Damaged(_) => false,
+            Self::Refused(_) | Self::Damaged(_) | Self::Panicked => false,
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
                 Some(
@@ -69,6 +72,7 @@ impl Failure {
                 })
             }
             Self::Damaged(detail) => StoreError::Damaged(detail),
+            Self::Panicked => StoreError::Unavailable(self.to_string()),
         }
     }
 }

@@ -104,6 +104,48 @@ impl Operation for Broken {
     }
 }
 
+/// Writes to an inbox, and then panics as a fault of ours would.
+struct Faulty(UserId);
+
+impl Operation for Faulty {
+    type Answer = ();
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let mut inbox = tx.find_or_create(&self.0)?;
+        inbox.advance();
+        inbox.counted.total += 100;
+        tx.save(inbox);
+        tx.flush()?;
+        panic!("a fault of ours");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_panics_fails_alone_and_the_writer_goes_on() {
+    let Bench { it, store, _dir } = open(Options::default());
+    let ana = UserId::new("ana").unwrap();
+    let (stall, begun, release) = Stall::new();
+    let mut stalled = Box::pin(store.writer.submit(stall));
+    while begun.try_recv().is_err() {
+        tokio::select! { biased; _ = &mut stalled => panic!("not released"), () = tokio::task::yield_now() => {} }
+    }
+    let (first, second) = (vec![it.outgoing("ana", "a")], vec![it.outgoing("ana", "b")]);
+    let (_, first, panicked, second, ()) = tokio::join!(
+        stalled,
+        store.append(first, None),
+        store.writer.submit(Faulty(ana.clone())),
+        store.append(second, None),
+        async { release.send(()).unwrap() },
+    );
+    assert!(is_unavailable(&panicked));
+    assert!(first.is_ok() && second.is_ok());
+    assert!(is_unavailable(&store.writer.submit(Faulty(ana)).await));
+    it.send("ana", "c").await;
+    store.ready().await.unwrap();
+    assert_eq!(it.counts("ana").await.total, 3);
+    it.audit("ana").await;
+}
+
 fn heavy(it: &Fixture, to: &str) -> Outgoing {
     let data = format!(r#"{{"a":"{}"}}"#, "x".repeat(15_000));
     let content = Content { data: serde_json::from_str(&data).unwrap(), ..Content::text("m") };

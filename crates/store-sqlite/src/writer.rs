@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::health::Health;
 use crate::transaction::{Known, Tx};
 use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -239,7 +240,9 @@ impl Loop {
                     job.answer();
                 }
                 // Says nothing about the others: however many want what is damaged, they do not keep the rest from writing.
-                Err(failure @ Failure::Damaged(_)) => job.fail(failure.into_store_error()),
+                Err(failure @ (Failure::Damaged(_) | Failure::Panicked)) => {
+                    job.fail(failure.into_store_error())
+                }
                 Err(failure) => {
                     let error = failure.into_store_error();
                     failures += 1;
@@ -252,7 +255,10 @@ impl Loop {
 
     /// Runs the group in one transaction, and tells the observer when it is durable.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        let committed = self.transact(group);
+        // A panic must not end the thread that everybody's writes need. What it leaves is what any failure leaves: an open
+        // transaction, and rows kept in memory, which are both given up below.
+        let committed =
+            catch_unwind(AssertUnwindSafe(|| self.transact(group))).unwrap_or(Err(Failure::Panicked));
         match committed {
             Ok((changes, created)) => {
                 created.iter().for_each(|user| self.visitors.settled(user));

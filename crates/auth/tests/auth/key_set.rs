@@ -230,7 +230,7 @@ async fn nobody_listening_is_not_fatal() {
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     drop(listener);
     let settings = Settings {
-        jwks_url: Some(url),
+        jwks_url: Some(url.into()),
         public_key_file: Some(key_path("rsa.public.pem")),
         ..Settings::default()
     };

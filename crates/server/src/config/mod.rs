@@ -254,7 +254,7 @@ fn auth(values: &[Value]) -> Result<tidings_auth::Settings, ConfigError> {
         api_keys,
         jwt_secret: secret.filter(|text| !text.is_empty()).map(Into::into),
         public_key_file: set("TIDINGS_JWT_PUBLIC_KEY_FILE").map(PathBuf::from),
-        jwks_url: set("TIDINGS_JWKS_URL"),
+        jwks_url: set("TIDINGS_JWKS_URL").map(Into::into),
         audience: set("TIDINGS_JWT_AUDIENCE"),
         issuer: set("TIDINGS_JWT_ISSUER"),
     })
@@ -330,6 +330,8 @@ mod tests {
         }
         assert!(!config(&[("MONGODB_URI", "http://u:hunter2@h/d")]).unwrap_err().0.contains("hunter2"));
         let config = config(&[("MONGODB_URI", "mongodb://u:hunter2@h/d")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let config = self::config(&[("TIDINGS_JWKS_URL", "https://issuer.test/keys?token=hunter2")]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

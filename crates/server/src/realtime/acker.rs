@@ -112,3 +112,27 @@ impl Acker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::captured;
+    use tidings_domain::SystemClock;
+    use tidings_store::Silent;
+    use tidings_store_sqlite::{Options, SqliteStore};
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_as_a_device_leaves_is_logged_with_its_user() {
+        let (log, _capturing) = captured();
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, observer) = (Arc::new(SystemClock), Arc::new(Silent));
+        let store = Arc::new(SqliteStore::open(folder.path(), Options::default(), clock, observer).unwrap());
+        store.close().await;
+        let user = UserId::new("ana").unwrap();
+        let mut acker = Acker::new(store, user, DeviceId::new("phone").unwrap());
+        acker.confirm(0, 7, None);
+        acker.finish().await;
+        assert_eq!(log.text().matches("could not be stored").count(), 1, "{}", log.text());
+        assert!(log.text().contains("user.id=ana"), "{}", log.text());
+    }
+}

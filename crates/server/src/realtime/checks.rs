@@ -181,3 +181,24 @@ async fn at(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::captured;
+
+    #[test]
+    fn checks_that_fail_are_logged_when_that_begins_and_when_it_ends() {
+        let (log, _capturing) = captured();
+        let failed = || Err(StoreError::Unavailable("no primary".to_owned()));
+        let mut trouble = Trouble::default();
+        assert!(!trouble.note(&Ok(())));
+        for _ in 0..3 {
+            assert!(trouble.note(&failed()));
+        }
+        assert!(!trouble.note(&Ok(())) && !trouble.note(&Ok(())));
+        let count = |words: &str| log.text().matches(words).count();
+        assert_eq!((count("could not be checked"), count("checked again")), (1, 1), "{}", log.text());
+        assert!(log.text().contains("no primary"));
+    }
+}

@@ -56,7 +56,7 @@ impl World {
             api_keys: vec![API_KEY.into()],
             jwt_secret: Some(SECRET.into()),
             public_key_file: Some(key_path("rsa.public.pem")),
-            jwks_url: Some(server.url()),
+            jwks_url: Some(server.url().into()),
             audience: Some(AUDIENCE.into()),
             issuer: Some(ISSUER.into()),
         };
@@ -73,6 +73,6 @@ pub async fn with_secret(clock: Arc<ManualClock>) -> Auth {
 
 /// Only a key set, from this server.
 pub async fn with_key_set(server: &KeySetServer, clock: Arc<ManualClock>, timing: JwksTiming) -> Auth {
-    let settings = Settings { jwks_url: Some(server.url()), ..Settings::default() };
+    let settings = Settings { jwks_url: Some(server.url().into()), ..Settings::default() };
     Auth::with_timing(settings, clock, timing).await.unwrap()
 }
