@@ -155,8 +155,9 @@ mod tests {
         )
         .unwrap();
         migrate(&mut conn).unwrap();
-        let left: String =
-            conn.query_row("SELECT group_concat(user_id ORDER BY u) FROM inbox", [], |row| row.get(0)).unwrap();
+        let left: String = conn
+            .query_row("SELECT group_concat(user_id ORDER BY u) FROM inbox", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(left, "device,something");
     }
 
