@@ -1,49 +1,20 @@
-use serde::Serialize;
+use crate::{Epoch, Unserved};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 /// The number of a change in one inbox; the first is 1, and 0 stands before all of them.
 pub type Revision = u64;
 
-/// Names one life of the store. It changes when the store is replaced or restored, so that a cursor from before is
-/// recognised. 1..64 letters, digits and `-`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Epoch(Arc<str>);
-
-impl Epoch {
-    /// Takes a text that keeps the form.
-    pub fn new(text: &str) -> Result<Self, CursorError> {
-        let legal = (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if legal { Ok(Self(Arc::from(text))) } else { Err(CursorError) }
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for Epoch {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-/// A place in an inbox's log: "I have everything up to and including this revision". Written `epoch:rev`.
+/// A place in an inbox's log: "I have everything up to and including this revision". Written `epoch:rev`; within a resume
+/// perhaps `epoch:rev;unserved`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The life of the store in which `rev` means something.
+    /// The life of the inbox in which `rev` means something.
     pub epoch: Epoch,
     /// Everything up to here is known.
     pub rev: Revision,
+    /// What was created up to `rev` and has not come as a new notification yet; empty outside of a resume.
+    pub unserved: Unserved,
 }
 
 /// A text that is no cursor.
@@ -55,18 +26,21 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        let (epoch, rev) = text.rsplit_once(':').ok_or(CursorError)?;
-        // `u64::from_str` takes a leading `+`; the form has one spelling.
+        let (place, unserved) = text.split_once(';').unwrap_or((text, ""));
+        let (epoch, rev) = place.rsplit_once(':').ok_or(CursorError)?;
         if !rev.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(CursorError);
         }
-        Ok(Self { epoch: Epoch::new(epoch)?, rev: rev.parse().map_err(|_| CursorError)? })
+        let rev = rev.parse().map_err(|_| CursorError)?;
+        let unserved = Unserved::parse(unserved).ok_or(CursorError)?;
+        Ok(Self { epoch: Epoch::new(epoch).map_err(|_| CursorError)?, rev, unserved })
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch, self.rev)
+        write!(f, "{}:{}", self.epoch, self.rev)?;
+        if self.unserved.is_empty() { Ok(()) } else { write!(f, ";{}", self.unserved) }
     }
 }
 
@@ -76,13 +50,30 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_what_it_wrote() {
-        let cursor = Cursor { epoch: Epoch::new("e1").unwrap(), rev: 41 };
+        let mut cursor = Cursor { epoch: Epoch::new("e1").unwrap(), rev: 41, unserved: Unserved::default() };
+        assert_eq!(cursor.to_string(), "e1:41");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+        cursor.unserved = [3, 4, 5, 40].into_iter().collect();
+        assert_eq!(cursor.to_string(), "e1:41;3-3.y");
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
 
     #[test]
     fn a_malformed_cursor_is_refused() {
-        for text in ["", ":", "e:", ":1", "e:-1", "e:+1", "e:1x", "e f:1", "e:18446744073709551616", "41"] {
+        for text in [
+            "",
+            ":",
+            "e:",
+            ":1",
+            "e:-1",
+            "e:+1",
+            "e:1x",
+            "e f:1",
+            "e:18446744073709551616",
+            "41",
+            "e:4;!",
+            "e:4;1-0",
+        ] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
     }
