@@ -58,6 +58,11 @@ impl Moved {
         }
     }
 
+    /// There is nothing more to serve.
+    pub fn forget_unserved(&mut self) {
+        self.unserved.clear();
+    }
+
     /// What has not come as new to a device that stands at `cursor`.
     pub fn unserved_at(&self, cursor: Revision) -> Unserved {
         if self.is_empty() {

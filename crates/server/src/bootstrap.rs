@@ -84,7 +84,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let observer = Arc::new(Publisher(bus.clone()));
     let store = open_store(&config, clock.clone(), observer).await?;
 
-    let hub = Hub::new(store.epoch().clone(), bus.clone());
+    let hub = Hub::new(bus.clone());
     let listening: Weak<dyn Listener> = Arc::downgrade(&(hub.clone() as Arc<dyn Listener>));
     bus.listen(store.epoch(), listening);
 

@@ -133,7 +133,7 @@ mod tests {
             SqliteStore::open(folder.path(), Options::default(), clock.clone(), Arc::new(Silent)).unwrap();
         let app = Arc::new(App {
             goodbyes: Default::default(),
-            hub: Hub::new(store.epoch().clone(), Arc::new(LocalBus::new(tidings_bus::Link::Alone))),
+            hub: Hub::new(Arc::new(LocalBus::new(tidings_bus::Link::Alone))),
             store: Arc::new(store),
             auth: Auth::new(config.auth.clone(), clock.clone()).await.unwrap(),
             clock,

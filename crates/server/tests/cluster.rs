@@ -56,7 +56,7 @@ impl Cluster {
             .into_iter()
             .zip(chaos)
             .map(|(bus, chaos)| {
-                let hub = Hub::new(store.epoch().clone(), chaos.clone());
+                let hub = Hub::new(chaos.clone());
                 bus.listen(store.epoch(), Arc::downgrade(&(hub.clone() as Arc<dyn Listener>)));
                 let checking = tokio::spawn(check_heads(hub.clone(), store.clone())).abort_handle();
                 Node { hub, chaos, bus, checking }
@@ -173,7 +173,7 @@ async fn what_was_committed_before_news_flowed_is_found_when_it_does() {
     let store = SqliteStore::open(folder.path(), Options::default(), Arc::new(SystemClock), Arc::new(Silent))
         .unwrap();
     let store = Arc::new(store);
-    let hub = Hub::new(store.epoch().clone(), Arc::new(LocalBus::new(tidings_bus::Link::Alone)));
+    let hub = Hub::new(Arc::new(LocalBus::new(tidings_bus::Link::Alone)));
     let checking = tokio::spawn(check_heads(hub.clone(), store.clone()));
     let inbox = |name: &str| Inbox { store: store.clone(), user: UserId::new(name).unwrap() };
 

@@ -9,8 +9,8 @@ use rig::{Chaos, Device, Dice, Inbox, Senders, agree, disturb, seeds};
 use std::sync::Arc;
 use tidings::realtime::Hub;
 use tidings_bus::{Bus, Listener, LocalBus};
-use tidings_domain::{DeviceId, Revision, SystemClock, UserId};
-use tidings_store::Store;
+use tidings_domain::{Content, DeviceId, MarkOp, MarkTarget, NotificationId, Revision, SystemClock, UserId};
+use tidings_store::{Appended, Outgoing, Store};
 use tidings_store_sqlite::{Options, SqliteStore};
 
 struct Node {
@@ -27,7 +27,7 @@ impl Node {
         let senders = Arc::new(Senders::new(vec![chaos.clone()], seed));
         let store =
             SqliteStore::open(folder.path(), Options::default(), Arc::new(SystemClock), senders).unwrap();
-        let hub = Hub::new(store.epoch().clone(), chaos.clone());
+        let hub = Hub::new(chaos.clone());
         chaos.listen(store.epoch(), Arc::downgrade(&(hub.clone() as Arc<dyn Listener>)));
         let inbox = Inbox { store: Arc::new(store), user: UserId::new("ana").unwrap() };
         Self { inbox, hub, chaos, _folder: folder }
@@ -87,6 +87,98 @@ async fn what_a_device_never_had_comes_as_new_exactly_once_however_it_changed_me
             assert!(device.told_as_new.values().all(|times| *times == 1));
         }
     }
+}
+
+/// A device whose connection is cut again and again, a few events into each resume, while the inbox goes on changing. Each
+/// time it has lost some of what was on its way, and comes back with what it got.
+async fn is_cut_again_and_again(seed: u64, by_number: bool) {
+    let node = Arc::new(Node::start(seed));
+    let mut device = node.attach("cut", 0).await;
+    let mut dice = Dice(seed);
+    for round in 0..40 {
+        disturb(&node.inbox, seed.wrapping_mul(round + 3) | 1, 12, false).await;
+        device.take_some(1 + dice.roll(8) as usize).await;
+        if dice.roll(3) > 0 {
+            node.inbox.come_back(&node.hub, "cut", &mut device, by_number).await;
+        }
+    }
+    node.calm_down().await;
+    for device in agree(&node.inbox, vec![device], seed).await {
+        for id in device.picture.keys() {
+            assert_eq!(device.told_as_new.get(id), Some(&1), "{id}");
+        }
+        assert!(device.told_as_new.values().all(|times| *times == 1), "told as new twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_had_comes_as_new_once_however_often_the_resume_is_cut() {
+    for seed in seeds() {
+        for by_number in [false, true] {
+            eprintln!("TIDINGS_PUMP_SEED={seed} by number: {by_number}");
+            is_cut_again_and_again(seed, by_number).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_larger_than_an_event_comes_in_parts_and_a_cut_between_two_repeats_them() {
+    let node = Node::start(1);
+    let data = format!("{{\"text\":\"{}\"}}", "x".repeat(12_000));
+    let mut ids = Vec::new();
+    for n in 0..60 {
+        ids.push(node.inbox.send_with(&format!("{n}"), &data).await);
+    }
+    node.inbox.mark(MarkOp::Read, MarkTarget::UpTo(Revision::MAX)).await;
+    // 720 KB in one revision: it never fits into one event.
+    let mut device = node.attach("parts", 0).await;
+    let first = device.take_one().await;
+    assert_eq!((first["part"]["index"].as_u64(), first["part"]["of"].as_u64()), (Some(0), Some(3)));
+    assert_eq!((device.cursor, first["rev"].as_u64()), (0, Some(61)));
+    // Meanwhile one of another part moves away, and the line is cut.
+    node.inbox.mark(MarkOp::Archive, MarkTarget::Ids(vec![ids[59]])).await;
+    node.inbox.come_back(&node.hub, "parts", &mut device, false).await;
+    let parts: Vec<u64> = [device.take_one().await, device.take_one().await, device.take_one().await]
+        .iter()
+        .map(|part| part["part"]["index"].as_u64().unwrap())
+        .collect();
+    assert_eq!((parts, device.cursor), (vec![0, 1, 2], 61));
+    for device in agree(&node.inbox, vec![device], 1).await {
+        assert_eq!(device.picture.len(), 60);
+        assert_eq!(
+            device.told_as_new.get(&ids[59].to_string()),
+            Some(&1),
+            "it came alone, and was never had"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_change_larger_than_an_event_comes_in_parts() {
+    let node = Node::start(1);
+    node.chaos.calm_down();
+    let mut device = node.attach("live", 0).await;
+    let mut ids = Vec::new();
+    for n in 0..8_000 {
+        ids.push(n);
+    }
+    let content = Arc::new(Content::text("m"));
+    let outgoing = ids.iter().map(|_| Outgoing {
+        user_id: node.inbox.user.clone(),
+        id: NotificationId::new(uuid::Uuid::now_v7()),
+        content: content.clone(),
+        expires_at: None,
+        collapse_key: None,
+    });
+    let receipts = node.inbox.store.append(outgoing.collect(), None).await.unwrap();
+    let Appended::Stored(receipts) = receipts else { panic!("a replay") };
+    device.follow(8_000, &mut Dice(1)).await;
+    // Their ids alone are larger than an event may be.
+    let all = receipts.iter().map(|receipt| receipt.id).collect();
+    node.inbox.mark(MarkOp::Delete, MarkTarget::Ids(all)).await;
+    let first = device.take_one().await;
+    assert_eq!(first["part"]["index"].as_u64(), Some(0));
+    agree(&node.inbox, vec![device], 1).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! what they confirm, where nothing new appears. Every live notification with a revision at or below the inbox's `settled`
 //! is delivered, so one that reaches down to it writes only what lies above; `settled` is raised after that is written.
 
-use crate::documents::{INBOXES, PROGRESS, Progress, bound, date, device_key, number};
+use crate::documents::{INBOXES, PROGRESS, Progress, between, bound, date, device_key, number};
 use crate::failure::Failure;
 use crate::mongo::Mongo;
 use crate::query::Query;
@@ -308,7 +308,8 @@ async fn look_up(mongo: &Mongo, one: &Acknowledge) -> Result<LookedUp, Failure> 
     if let Some((progress, cursor)) = known {
         return Ok(LookedUp { head, progress, cursor: Some(cursor) });
     }
-    let (progress, cursor) = standing(mongo, &one.user, one.device.as_ref()).await?;
+    let (progress, known) = standing(mongo, &one.user, one.device.as_ref()).await?;
+    let cursor = known.map(|known| known.cursor);
     mongo.confirmed.lock().read(&one.user, progress, one.device.as_ref().zip(cursor));
     Ok(LookedUp { head, progress, cursor })
 }
@@ -318,21 +319,22 @@ pub(crate) async fn standing(
     mongo: &Mongo,
     user: &UserId,
     device: Option<&DeviceId>,
-) -> Result<(Progress, Option<Revision>), Failure> {
+) -> Result<(Progress, Option<KnownDevice>), Failure> {
     let mut keys = vec![PROGRESS.to_owned()];
     keys.extend(device.map(|device| device_key(device.as_str())));
     let filter = doc! { "user_id": user.as_str(), "key": { "$in": keys } };
     let found: Vec<Standing> = Query::new(INBOXES, LOG, filter).all(mongo).await?;
-    let (mut progress, mut cursor) = (Progress::default(), None);
-    for Standing { key, confirmed, settled, floor, cursor: of_device } in found {
+    let (mut progress, mut known) = (Progress::default(), None);
+    for Standing { key, confirmed, settled, floor, cursor, resume } in found {
         if key == PROGRESS {
             progress = Progress { confirmed, settled, floor };
         } else {
-            let of_device = of_device.and_then(|cursor| u64::try_from(cursor).ok());
-            cursor = Some(of_device.ok_or_else(|| Failure::Damaged(format!("{key} has no cursor")))?);
+            let cursor = cursor.and_then(|cursor| u64::try_from(cursor).ok());
+            let cursor = cursor.ok_or_else(|| Failure::Damaged(format!("{key} has no cursor")))?;
+            known = Some(KnownDevice { cursor, resume });
         }
     }
-    Ok((progress, cursor))
+    Ok((progress, known))
 }
 
 /// A [`Progress`] or a [`DeviceDocument`](crate::documents::DeviceDocument), as its key says: what one of them lacks must not
@@ -348,6 +350,14 @@ struct Standing {
     floor: i64,
     #[serde(default)]
     cursor: Option<i64>,
+    #[serde(default)]
+    resume: Option<String>,
+}
+
+/// What is known of a device.
+pub(crate) struct KnownDevice {
+    pub cursor: Revision,
+    pub resume: Option<String>,
 }
 
 async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(), Failure> {
@@ -364,7 +374,7 @@ async fn deliver(mongo: &Mongo, inboxes: &BTreeMap<&UserId, Change>) -> Result<(
             writes.update(
                 INBOXES,
                 doc! {
-                    "q": { "user_id": user.as_str(), "rev": { "$gt": bound(*above), "$lte": bound(*up_to) } },
+                    "q": { "user_id": user.as_str(), "rev": between(*above, *up_to) },
                     "u": [{ "$set": { "delivered_at": first } }],
                     "multi": true,
                 },

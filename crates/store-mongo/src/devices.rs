@@ -19,6 +19,7 @@ pub(crate) async fn devices(mongo: &Mongo, user: &UserId) -> Result<Vec<Device>,
                 cursor: 0,
                 last_seen_at: date(visitor.last_seen_at),
                 transport: visitor.transport,
+                resume: None,
             });
         }
     }

@@ -14,7 +14,7 @@
 
 use crate::failure::Failure;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Binary, DateTime, Uuid};
+use mongodb::bson::{Binary, DateTime, Document, Uuid, doc};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
     Action, Change, Content, Counts, DeviceId, Entry, Kind, Notification, NotificationId, Priority, Revision,
@@ -54,6 +54,12 @@ fn revision(number: i64) -> Result<Revision, Failure> {
         Ok(rev) if rev > 0 => Ok(rev),
         _ => Err(Failure::Damaged(format!("a notification has the revision {number}"))),
     }
+}
+
+/// The revisions above one number and up to another. The bounds are the whole numbers next to them, on the outer side: on an
+/// index that goes on after the revision, not every server that speaks MongoDB's protocol counts an inclusive bound itself.
+pub(crate) fn between(above: u64, up_to: u64) -> Document {
+    doc! { "$gte": bound(above.saturating_add(1)), "$lt": bound(up_to.saturating_add(1)) }
 }
 
 /// A number that we wrote.
@@ -307,6 +313,9 @@ pub(crate) struct DeviceDocument {
     pub cursor: i64,
     pub last_seen_at: DateTime,
     pub transport: String,
+    /// What its last resume had not brought as new yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
 }
 
 /// Who holds a connection.

@@ -328,6 +328,7 @@ impl Documents {
                 cursor: bound(device.cursor),
                 last_seen_at: date(device.last_seen_at),
                 transport: device.transport.clone(),
+                resume: None,
             },
         };
         self.inboxes.push((format!("the device {device_id}"), serialize_to_raw_document_buf(&stored)?));

@@ -5,9 +5,13 @@ use crate::failure::Failure;
 use crate::mongo::Mongo;
 use crate::query::Query;
 use crate::schema::LOG;
+use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, bson, doc};
 use tidings_domain::{Notification, UserId};
 use tidings_store::{ArchivedFilter, InboxPage, InboxQuery, Range, StatusFilter};
+
+/// How many documents the server sends at once: a page ends early where they are large.
+const BATCH: u32 = 64;
 
 /// A page of an inbox, newest first. What came after its head was read is left out, so that the two belong together.
 pub(crate) async fn inbox(mongo: &Mongo, user: &UserId, query: &InboxQuery) -> Result<InboxPage, Failure> {
@@ -47,14 +51,21 @@ pub(crate) async fn inbox(mongo: &Mongo, user: &UserId, query: &InboxQuery) -> R
     }
     let newer = matches!(query.range, Range::After(_));
     let limit = query.limit.max(1);
-    let found: Vec<Item> = Query::new(INBOXES, LOG, filter)
+    let mut found = Query::new(INBOXES, LOG, filter)
         .sort(doc! { "key": if newer { 1 } else { -1 } })
         .limit(bound(limit as u64).saturating_add(1))
-        .all(mongo)
+        .stream::<Item>(mongo, BATCH)
         .await?;
-    let has_more = found.len() > limit;
-    let mut notifications: Vec<Notification> =
-        found.into_iter().take(limit).map(|item| item.into_notification(user)).collect::<Result<_, _>>()?;
+    let (mut notifications, mut bytes, mut has_more) = (Vec::<Notification>::new(), 0, false);
+    while let Some(item) = found.try_next().await? {
+        if notifications.len() >= limit || bytes >= query.bytes.max(1) {
+            has_more = true;
+            break;
+        }
+        let notification = item.into_notification(user)?;
+        bytes += notification.wire_size();
+        notifications.push(notification);
+    }
     if newer {
         notifications.reverse();
     }

@@ -93,8 +93,8 @@ use tidings_domain::{
     Clock, Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
 };
 use tidings_store::{
-    Appended, Changes, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked, Observer, Outgoing,
-    Registration, Store, StoreError, Sweep, Swept,
+    Appended, Changes, ChangesQuery, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked,
+    Observer, Outgoing, Registration, Store, StoreError, Sweep, Swept,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -223,6 +223,10 @@ impl Store for MongoStore {
         self.read(|| forget_connection::forget_connection(&self.mongo, user, pid)).await
     }
 
+    async fn note_resume(&self, user: &UserId, device: &DeviceId, note: String) -> Result<(), StoreError> {
+        self.read(|| register::note_resume(&self.mongo, user, device, &note)).await
+    }
+
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {
         self.read(|| revoke::revoke(&self.mongo, user, at)).await
     }
@@ -249,8 +253,17 @@ impl Store for MongoStore {
         self.read(|| inbox::inbox(&self.mongo, user, &query)).await
     }
 
-    async fn changes(&self, user: &UserId, since: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.read(|| changes::changes(&self.mongo, user, since, limit)).await
+    async fn changes(&self, user: &UserId, query: ChangesQuery) -> Result<Changes, StoreError> {
+        self.read(|| changes::changes(&self.mongo, user, query)).await
+    }
+
+    async fn moved(
+        &self,
+        user: &UserId,
+        since: Revision,
+        up_to: Revision,
+    ) -> Result<Vec<Revision>, StoreError> {
+        self.read(|| changes::moved(&self.mongo, user, since, up_to)).await
     }
 
     async fn counts(&self, user: &UserId, category: Option<&str>) -> Result<Counts, StoreError> {

@@ -17,12 +17,15 @@ pub(crate) async fn locate(
 ) -> Result<Located, Failure> {
     // Before the database is asked: they become devices there, and are forgotten here after.
     let visits = device.is_some_and(|device| mongo.visitors.has(user, device));
-    let (progress, device) = standing(mongo, user, device).await?;
-    let device = device.or(visits.then_some(0));
+    let (progress, known) = standing(mongo, user, device).await?;
     let head = mongo.head(user).await?;
     let counts = counts::at(mongo, user, &head, mongo.now()).await?;
     let (floor, confirmed) = (number(progress.floor), number(progress.confirmed));
-    Ok(Located { head: head.rev, floor, counts, confirmed, device })
+    let (device, resume) = match known {
+        Some(known) => (Some(known.cursor), known.resume),
+        None => (visits.then_some(0), None),
+    };
+    Ok(Located { head: head.rev, floor, counts, confirmed, device, resume })
 }
 
 /// How many inboxes are looked up at once.

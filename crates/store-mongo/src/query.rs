@@ -2,9 +2,9 @@ use crate::failure::Failure;
 use crate::mongo::Mongo;
 use crate::schema::Index;
 use futures_util::TryStreamExt;
-use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{FindOptions, Hint};
+use mongodb::{ClientSession, Cursor};
 use serde::de::DeserializeOwned;
 
 /// What is read of a collection. Every query names the index that it needs.
@@ -62,6 +62,14 @@ impl Query {
         mongo.note(|| self.command());
         let collection = mongo.db.collection::<T>(self.collection);
         Ok(collection.find(self.filter).with_options(self.options).await?.try_collect().await?)
+    }
+
+    /// One after the other, `batch` documents a round trip: for who may not want them all.
+    pub(crate) async fn stream<T: Found>(mut self, mongo: &Mongo, batch: u32) -> Result<Cursor<T>, Failure> {
+        self.options.batch_size = Some(batch);
+        mongo.note(|| self.command());
+        let collection = mongo.db.collection::<T>(self.collection);
+        Ok(collection.find(self.filter).with_options(self.options).await?)
     }
 
     /// The first.

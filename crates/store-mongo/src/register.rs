@@ -96,6 +96,24 @@ async fn visit(mongo: &Mongo, user: &UserId, registration: &Registration) -> Res
     Ok(())
 }
 
+/// Keeps how far a known device's resume has come, beside its cursor.
+pub(crate) async fn note_resume(
+    mongo: &Mongo,
+    user: &UserId,
+    device_id: &DeviceId,
+    note: &str,
+) -> Result<(), Failure> {
+    let mut writes = Writes::default();
+    writes.update(
+        INBOXES,
+        doc! {
+            "q": { "user_id": user.as_str(), "key": device_key(device_id.as_str()) },
+            "u": { "$set": { "resume": note } },
+        },
+    );
+    mongo.run_all(writes).await.map(drop)
+}
+
 /// A device was made: forgets those longest unseen, past the bound.
 pub(crate) async fn trim_devices(mongo: &Mongo, user: &UserId) -> Result<(), Failure> {
     if !mongo.confirmed.should_count(user) {

@@ -19,8 +19,10 @@ pub(crate) struct Index {
 pub(crate) const ID: Index = Index { name: "_id_", fields: &["_id"] };
 /// An inbox's documents by key. Unique: it is what orders the writers.
 pub(crate) const LOG: Index = Index { name: "log", fields: &["user_id", "key"] };
-/// An inbox's notifications by revision.
-pub(crate) const CHANGED: Index = Index { name: "changed", fields: &["user_id", "rev"] };
+/// An inbox's notifications by revision, within one in the order in which they were created.
+pub(crate) const CHANGED: Index = Index { name: "log_by_revision", fields: &["user_id", "rev", "key"] };
+/// What [`CHANGED`] replaced: it did not order what one revision changed.
+const REPLACED: &str = "changed";
 /// An inbox's notifications that will expire.
 pub(crate) const EXPIRING: Index = Index { name: "expiring", fields: &["user_id", "expires_at"] };
 /// An inbox's notifications that may be replaced.
@@ -119,6 +121,14 @@ pub(crate) async fn create_indexes(db: &Database) -> Result<(), Failure> {
         let keys: Document = index.fields.iter().map(|field| ((*field).to_owned(), 1.into())).collect();
         let model = IndexModel::builder().keys(keys).options(options).build();
         db.collection::<Document>(collection).create_index(model).await?;
+    }
+    let inboxes = db.collection::<Document>(INBOXES);
+    if inboxes.list_index_names().await?.iter().any(|name| name == REPLACED) {
+        match inboxes.drop_index(REPLACED).await.map_err(Failure::from) {
+            // Another node was first.
+            Ok(()) | Err(Failure::Lasting(_)) => {}
+            Err(failure) => return Err(failure),
+        }
     }
     // A transaction must not have to make a collection.
     let present = db.list_collection_names().await?;

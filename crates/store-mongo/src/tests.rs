@@ -10,9 +10,11 @@ use mongodb::bson::{Document, doc};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_domain::{MarkOp, Timestamp};
+use tidings_domain::{DeviceId, MarkOp, Timestamp};
 use tidings_store::conformance::{DAY, Fixture, ManualClock, RETENTION, Recorder, user};
-use tidings_store::{ArchivedFilter, Edit, Idempotency, InboxQuery, Range, StatusFilter, Store, Sweep};
+use tidings_store::{
+    ArchivedFilter, ChangesQuery, Edit, Idempotency, InboxQuery, Range, StatusFilter, Store, Sweep,
+};
 
 /// Asks the store everything that can be asked.
 async fn live(it: &Fixture, store: &MongoStore) {
@@ -44,12 +46,17 @@ async fn live(it: &Fixture, store: &MongoStore) {
         for archived in [ArchivedFilter::Exclude, ArchivedFilter::Include, ArchivedFilter::Only] {
             for range in [Range::Newest, Range::Before(4), Range::After(2)] {
                 let category = Some("orders".to_owned());
-                let query = InboxQuery { status, archived, category, range, limit: 2 };
+                let query =
+                    InboxQuery { status, archived, category, range, limit: 2, ..InboxQuery::default() };
                 store.inbox(&user("ana"), query).await.unwrap();
             }
         }
     }
     it.audit("ana").await;
+    // A revision of several, in pieces; what moved away from where it was created; and what is noted of that.
+    it.changes_by("ana", ChangesQuery { bytes: 1, ..ChangesQuery::new(0, 100) }).await;
+    store.moved(&user("ana"), 0, 5).await.unwrap();
+    store.note_resume(&user("ana"), &DeviceId::new("phone").unwrap(), "1".to_owned()).await.unwrap();
     // Something expires, and is counted before and after it is swept.
     it.clock.advance(Duration::from_secs(61));
     it.audit("ana").await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidings_domain::MarkOp;
 use tidings_store::conformance::{Fixture, ManualClock, Recorder, user};
-use tidings_store::{InboxQuery, StoreError};
+use tidings_store::{ChangesQuery, InboxQuery, StoreError};
 use tidings_store_mongo::{MongoStore, Options};
 
 async fn change(uri: &str, filter: Document, update: Document) {
@@ -51,7 +51,7 @@ async fn a_notification_without_its_time_is_damage_of_its_inbox_alone() {
     let it = damaged(doc! { "$unset": { "created_at": "" } }).await;
     let page = || InboxQuery { limit: 10, ..InboxQuery::default() };
     assert_damaged(it.store.inbox(&user("ana"), page()).await);
-    assert_damaged(it.store.changes(&user("ana"), 0, 10).await);
+    assert_damaged(it.store.changes(&user("ana"), ChangesQuery::new(0, 10)).await);
     assert_eq!(it.listed("bo").await, [3, 2, 1]);
     it.store.ready().await.unwrap();
 }

@@ -12,7 +12,7 @@ use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
 use std::sync::Arc;
 use tidings_domain::{Clock, Content, NotificationId, SystemClock, UserId};
 use tidings_store::transfer::{Reached, Record, Sink, Slice, Source, TransferError};
-use tidings_store::{Outgoing, Silent, Store, StoreError};
+use tidings_store::{ChangesQuery, Outgoing, Silent, Store, StoreError};
 use tidings_store_mongo::{ImportFrom, MongoStore, Options, Originals, TakenOver, export, import};
 
 async fn store(uri: &str) -> Result<MongoStore, String> {
@@ -105,7 +105,7 @@ async fn what_was_cut_off_goes_on_after_the_last_whole_inbox() {
     assert_eq!(items.count_documents(doc! { "rev": { "$gt": 0 } }).await.unwrap(), 1_110);
     let store = store(&to).await.unwrap();
     for (name, count) in [("ana", 600), ("bo", 500), ("cy", 10)] {
-        let log = store.changes(&user(name), 0, 1_000).await.unwrap();
+        let log = store.changes(&user(name), ChangesQuery::new(0, 1_000)).await.unwrap();
         assert_eq!((log.entries.len(), log.head, log.counts.total), (count, count as u64, count as u64));
         let revisions: Vec<u64> = log.entries.iter().map(|entry| entry.rev()).collect();
         assert_eq!(revisions, (1..=count as u64).collect::<Vec<_>>());
@@ -155,6 +155,6 @@ async fn a_single_server_is_read_and_filled_alone() {
     }
     intake.finish().await.unwrap();
     let store = store(&there).await.unwrap();
-    assert_eq!(store.changes(&user("ana"), 0, 10).await.unwrap().entries.len(), 2);
+    assert_eq!(store.changes(&user("ana"), ChangesQuery::new(0, 10)).await.unwrap().entries.len(), 2);
     store.close().await;
 }

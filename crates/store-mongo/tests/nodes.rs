@@ -16,7 +16,7 @@ use tidings_domain::{
     Change, Entry, Mark, MarkOp, MarkTarget, NotificationId, Revision, SystemClock, UserId,
 };
 use tidings_store::conformance::{Fixture, ManualClock, Recorder};
-use tidings_store::{Appended, Idempotency, Silent, Store, StoreError};
+use tidings_store::{Appended, ChangesQuery, Idempotency, Silent, Store, StoreError};
 use tidings_store_mongo::{MongoStore, OpenError, Options};
 
 /// Less patient than a server has to be.
@@ -59,7 +59,7 @@ struct Device {
 impl Device {
     async fn read(&mut self, store: &dyn Store, whose: &UserId) {
         loop {
-            let page = store.changes(whose, self.cursor, 5).await.unwrap();
+            let page = store.changes(whose, ChangesQuery::new(self.cursor, 5)).await.unwrap();
             let mut last = self.cursor;
             for entry in &page.entries {
                 assert!(entry.rev() > self.cursor && entry.rev() >= last && entry.rev() <= page.head);

@@ -50,14 +50,19 @@ pub(crate) fn inbox(
          ORDER BY i.seq {order} LIMIT ?5"
     );
     let one_more = row_count(limit).saturating_add(1);
-    let mut notifications: Vec<Notification> = conn
-        .prepare_cached(&sql)?
-        .query_map((standing.u, seq, query.category.as_deref(), now.as_millis(), one_more), |row| {
-            rows::notification(row, user)
-        })?
-        .collect::<Result<_, _>>()?;
-    let has_more = notifications.len() > limit;
-    notifications.truncate(limit);
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows =
+        statement.query((standing.u, seq, query.category.as_deref(), now.as_millis(), one_more))?;
+    let (mut notifications, mut bytes, mut has_more) = (Vec::<Notification>::new(), 0, false);
+    while let Some(row) = rows.next()? {
+        if notifications.len() >= limit || bytes >= query.bytes.max(1) {
+            has_more = true;
+            break;
+        }
+        let notification = rows::notification(row, user)?;
+        bytes += notification.wire_size();
+        notifications.push(notification);
+    }
     if matches!(query.range, Range::After(_)) {
         notifications.reverse();
     }

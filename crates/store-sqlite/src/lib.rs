@@ -34,6 +34,7 @@ mod import;
 mod inbox;
 mod locate;
 mod mark;
+mod note_resume;
 mod notification;
 mod number;
 mod open;
@@ -72,8 +73,8 @@ use tidings_domain::{
     Clock, Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
 };
 use tidings_store::{
-    Appended, Changes, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked, Observer, Outgoing,
-    Registration, Store, StoreError, Sweep, Swept, Visitors,
+    Appended, Changes, ChangesQuery, Device, Edit, Idempotency, InboxPage, InboxQuery, Located, Marked,
+    Observer, Outgoing, Registration, Store, StoreError, Sweep, Swept, Visitors,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -214,6 +215,11 @@ impl Store for SqliteStore {
         self.writer.submit(forget_connection::ForgetConnection { user, pid }).await
     }
 
+    async fn note_resume(&self, user: &UserId, device: &DeviceId, note: String) -> Result<(), StoreError> {
+        let (user, device) = (user.clone(), device.clone());
+        self.writer.submit(note_resume::NoteResume { user, device, note }).await
+    }
+
     async fn revoke(&self, user: &UserId, at: Timestamp) -> Result<(), StoreError> {
         self.writer.submit(revoke::Revoke { user: user.clone(), at }).await
     }
@@ -241,9 +247,19 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| inbox::inbox(conn, &user, &query, now)).await
     }
 
-    async fn changes(&self, user: &UserId, since: Revision, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, user: &UserId, query: ChangesQuery) -> Result<Changes, StoreError> {
         let (user, now) = (user.clone(), self.now());
-        self.readers.read(move |conn| changes::changes(conn, &user, since, limit, now)).await
+        self.readers.read(move |conn| changes::changes(conn, &user, query, now)).await
+    }
+
+    async fn moved(
+        &self,
+        user: &UserId,
+        since: Revision,
+        up_to: Revision,
+    ) -> Result<Vec<Revision>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |conn| changes::moved(conn, &user, since, up_to)).await
     }
 
     async fn counts(&self, user: &UserId, category: Option<&str>) -> Result<Counts, StoreError> {

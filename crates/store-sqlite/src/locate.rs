@@ -51,12 +51,13 @@ pub(crate) fn locate(
     let Some(Standing { u, head, floor, counts, confirmed }) = standing(conn, user, now)? else {
         return Ok(Located { device: visits.then_some(0), ..Located::default() });
     };
-    let device = match device {
+    let known = match device {
         Some(device) => conn
-            .prepare_cached("SELECT cursor FROM device WHERE u = ?1 AND device_id = ?2")?
-            .query_row((u, device.as_str()), |row| number(row, 0))
+            .prepare_cached("SELECT cursor, resume FROM device WHERE u = ?1 AND device_id = ?2")?
+            .query_row((u, device.as_str()), |row| Ok((number(row, 0)?, row.get(1)?)))
             .optional()?,
         None => None,
     };
-    Ok(Located { head, floor, counts, confirmed, device })
+    let (device, resume) = known.map_or((None, None), |(cursor, resume)| (Some(cursor), resume));
+    Ok(Located { head, floor, counts, confirmed, device, resume })
 }

@@ -15,7 +15,7 @@ use rusqlite::{Connection, Result};
 pub(crate) const APPLICATION_ID: i32 = 0x5464_6773;
 
 /// One step a version; what was released is never edited.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -118,6 +118,10 @@ CREATE TABLE visitor (
 CREATE INDEX visitor_user ON visitor (user_id, device_id, at);
 CREATE INDEX visitor_age ON visitor (at);
 DELETE FROM inbox WHERE head = 0 AND NOT EXISTS (SELECT 1 FROM device WHERE device.u = inbox.u);
+",
+    "
+-- What the device's last resume had not brought as new yet, see Moved in the domain.
+ALTER TABLE device ADD COLUMN resume TEXT;
 ",
 ];
 

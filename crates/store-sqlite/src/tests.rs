@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use tidings_domain::{Change, Content, DeviceId, Mark, MarkOp, MarkTarget, UserId};
 use tidings_store::conformance::{Fixture, ManualClock, Recorder};
 use tidings_store::{
-    Appended, Idempotency, InboxQuery, Observer, Outgoing, Registration, Store, StoreError, Sweep,
+    Appended, ChangesQuery, Idempotency, InboxQuery, Observer, Outgoing, Registration, Store, StoreError,
+    Sweep,
 };
 
 /// A store, and what makes ids and notifications for it.
@@ -330,9 +331,10 @@ async fn damage_met_at_run_time_is_an_error() {
     let options = Options { check_bytes: 0, ..Options::default() };
     let Bench { it, store, _dir } = open_in(dir.path(), options);
     let ana = UserId::new("ana").unwrap();
-    let all = InboxQuery { limit: 1_000, ..InboxQuery::default() };
+    let all = InboxQuery { limit: 1_000, bytes: usize::MAX, ..InboxQuery::default() };
     assert!(is_damaged(&store.inbox(&ana, all).await));
-    assert!(is_damaged(&store.changes(&ana, 0, 1_000).await));
+    let whole = ChangesQuery { bytes: usize::MAX, ..ChangesQuery::new(0, 1_000) };
+    assert!(is_damaged(&store.changes(&ana, whole).await));
     let delete = Mark { op: MarkOp::Delete, target: MarkTarget::UpTo(u64::MAX), category: None };
     let _ = store.mark(&ana, delete).await;
     for _ in 0..3 {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tidings_domain::{Content, Mark, MarkOp, MarkTarget, NotificationId, SystemClock, UserId};
-use tidings_store::{Appended, InboxQuery, Outgoing, Silent, Store, StoreError};
+use tidings_store::{Appended, ChangesQuery, InboxQuery, Outgoing, Silent, Store, StoreError};
 use tidings_store_sqlite::{OpenError, Options, SqliteStore};
 
 const PAGE: usize = 4_096;
@@ -41,7 +41,7 @@ async fn send(store: &SqliteStore, to: &str, number: u8) -> Result<Appended, Sto
 }
 
 fn page() -> InboxQuery {
-    InboxQuery { limit: 100, ..InboxQuery::default() }
+    InboxQuery { limit: 100, bytes: usize::MAX, ..InboxQuery::default() }
 }
 
 /// A file with a hundred notifications each, on pages of their own but for one.
@@ -93,9 +93,21 @@ async fn who_meets_it_is_told_so_and_the_others_are_served() {
     damage(&database(dir.path()));
     for _ in 0..3 {
         assert_damaged(store.inbox(&user("ana"), page()).await);
-        assert_damaged(store.changes(&user("ana"), 0, 100).await);
+        assert_damaged(
+            store
+                .changes(&user("ana"), ChangesQuery { bytes: usize::MAX, ..ChangesQuery::new(0, 100) })
+                .await,
+        );
         assert_eq!(store.inbox(&user("bo"), page()).await.unwrap().notifications.len(), 100);
-        assert_eq!(store.changes(&user("bo"), 0, 1_000).await.unwrap().entries.len(), 100);
+        assert_eq!(
+            store
+                .changes(&user("bo"), ChangesQuery { bytes: usize::MAX, ..ChangesQuery::new(0, 1_000) })
+                .await
+                .unwrap()
+                .entries
+                .len(),
+            100
+        );
     }
     assert_damaged(store.ready().await);
 

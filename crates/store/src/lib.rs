@@ -20,6 +20,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod gather;
 mod observer;
 mod read;
 mod recent;
@@ -28,8 +29,12 @@ mod visitors;
 mod write;
 
 pub use error::{Resync, StoreError};
+pub use gather::Gather;
 pub use observer::{Observer, Silent};
-pub use read::{ArchivedFilter, Changes, Device, InboxPage, InboxQuery, Located, Range, StatusFilter};
+pub use read::{
+    ArchivedFilter, Changes, ChangesQuery, Device, InboxPage, InboxQuery, Inside, Located, PAGE_BYTES, Range,
+    StatusFilter,
+};
 pub use recent::Recent;
 pub use visitors::Visitors;
 pub use write::{
@@ -39,11 +44,14 @@ pub use write::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tidings_domain::{
-    Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Revision, Timestamp, UserId,
+    Counts, DeviceId, Epoch, Mark, Notification, NotificationId, Relation, Revision, Timestamp, UserId,
 };
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_TTL: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// The generation of every inbox, while users cannot be erased.
+const GENERATION: u64 = 0;
 
 /// A store of inboxes. The crate's page says what holds for every method. An inbox that nothing was ever written to
 /// reads as an empty one with head 0, and nothing is stored of it: [`Visitors`] says what becomes of the devices that attach
@@ -52,6 +60,16 @@ pub const IDEMPOTENCY_TTL: std::time::Duration = std::time::Duration::from_secs(
 pub trait Store: Send + Sync + 'static {
     /// The store's life. Changes when the store was replaced or restored, never while it is open.
     fn epoch(&self) -> &Epoch;
+
+    /// The epoch of one inbox: names its present life. Two inboxes never share one.
+    fn inbox_epoch(&self, user: &UserId) -> Epoch {
+        self.epoch().of_inbox(user, GENERATION)
+    }
+
+    /// How the epoch of a position relates to this inbox.
+    fn relation(&self, user: &UserId, given: &str) -> Relation {
+        self.epoch().relation(user, GENERATION, given)
+    }
 
     // ---- writes -------------------------------------------------------------------------------------------------
 
@@ -100,6 +118,10 @@ pub trait Store: Send + Sync + 'static {
     /// none. Its device stays known, with its cursor. One that holds none, or another user's by now, stays as it is.
     async fn forget_connection(&self, user: &UserId, pid: &str) -> Result<(), StoreError>;
 
+    /// Keeps a note of how far a known device's resume has come ([`Located::resume`]), in place of the one before. At most
+    /// 4 KiB; nothing is kept of a device that is not known.
+    async fn note_resume(&self, user: &UserId, device: &DeviceId, note: String) -> Result<(), StoreError>;
+
     /// The user's sessions end at `at`: what was signed before opens nothing any more. A smaller `at` than before changes
     /// nothing. Kept for good: nothing bounds how long a token is valid, so what denies it must not go before it. It is one
     /// row a user, whatever happens.
@@ -127,10 +149,19 @@ pub trait Store: Send + Sync + 'static {
     /// A page of an inbox, newest first.
     async fn inbox(&self, user: &UserId, query: InboxQuery) -> Result<InboxPage, StoreError>;
 
-    /// The inbox's log above `since`, in order of revision, whole revisions only: about `limit` notifications (at least
-    /// one revision; one that touched more than `limit` comes whole). [`StoreError::ResyncRequired`] when `since` is
-    /// below the floor or above the head.
-    async fn changes(&self, user: &UserId, since: Revision, limit: usize) -> Result<Changes, StoreError>;
+    /// The inbox's log above a cursor, in order of revision. A page ends with a revision, unless one revision alone is
+    /// larger than a page: then it ends within it, and `next` goes on. [`StoreError::ResyncRequired`] when `since` is below
+    /// the floor, or it or the revision to go on in is above the head.
+    async fn changes(&self, user: &UserId, query: ChangesQuery) -> Result<Changes, StoreError>;
+
+    /// The `seq`s of what was created above `since` and at or below `up_to`, has changed above `up_to`, and is not deleted;
+    /// in ascending order, at most 10,000.
+    async fn moved(
+        &self,
+        user: &UserId,
+        since: Revision,
+        up_to: Revision,
+    ) -> Result<Vec<Revision>, StoreError>;
 
     /// The inbox's numbers, of one category or of all.
     async fn counts(&self, user: &UserId, category: Option<&str>) -> Result<Counts, StoreError>;

@@ -39,7 +39,7 @@ pub enum Range {
 }
 
 /// A question to an inbox.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct InboxQuery {
     /// By what was done to them.
     pub status: StatusFilter,
@@ -51,6 +51,21 @@ pub struct InboxQuery {
     pub range: Range,
     /// How many at most; at least 1.
     pub limit: usize,
+    /// How many bytes of JSON at most, beside the last one.
+    pub bytes: usize,
+}
+
+impl Default for InboxQuery {
+    fn default() -> Self {
+        Self {
+            status: StatusFilter::All,
+            archived: ArchivedFilter::Exclude,
+            category: None,
+            range: Range::Newest,
+            limit: 0,
+            bytes: PAGE_BYTES,
+        }
+    }
 }
 
 /// A page of an inbox, newest first whatever the direction.
@@ -68,13 +83,47 @@ pub struct InboxPage {
     pub has_more: bool,
 }
 
+/// How much one page or one event holds beside its last item, in bytes of JSON; the contract's figure.
+pub const PAGE_BYTES: usize = 256 * 1024;
+
+/// A place within one revision: after the notification of this `seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Inside {
+    /// The revision.
+    pub rev: Revision,
+    /// Everything of it up to this one is known.
+    pub seq: Revision,
+}
+
+/// A question to an inbox's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangesQuery {
+    /// What lies above this.
+    pub since: Revision,
+    /// The rest of one revision, which did not fit into the page before; and nothing after it.
+    pub inside: Option<Inside>,
+    /// About how many notifications, at least 1: the page ends with the revision that reaches it.
+    pub limit: usize,
+    /// How many bytes of JSON at most, beside the last notification.
+    pub bytes: usize,
+}
+
+impl ChangesQuery {
+    /// What lies above `since`, about `limit` notifications, bounded by [`PAGE_BYTES`].
+    pub fn new(since: Revision, limit: usize) -> Self {
+        Self { since, inside: None, limit, bytes: PAGE_BYTES }
+    }
+}
+
 /// A piece of an inbox's log.
 #[derive(Debug, Clone)]
 pub struct Changes {
-    /// In order of revision; whole revisions.
+    /// In order of revision, within one in order of `seq`. Whole revisions, unless `next` says otherwise.
     pub entries: Vec<Entry>,
-    /// Go on from here. The head when there is no more.
+    /// Everything up to here is complete with this page: never inside a revision. The head when there is no more.
     pub cursor: Revision,
+    /// The page ends within a revision that is larger than a page: the rest of it follows from here.
+    pub next: Option<Inside>,
     /// The newest revision at the time of reading.
     pub head: Revision,
     /// The inbox's numbers at the time of reading.
@@ -84,7 +133,7 @@ pub struct Changes {
 }
 
 /// Where an inbox stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Located {
     /// The newest revision.
     pub head: Revision,
@@ -96,6 +145,8 @@ pub struct Located {
     pub confirmed: Revision,
     /// What the device asked for last confirmed, at first where it started. `None`: not known.
     pub device: Option<Revision>,
+    /// What was last noted of that device's resume ([`crate::Store::note_resume`]).
+    pub resume: Option<String>,
 }
 
 /// A device as the store knows it.

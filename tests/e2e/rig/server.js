@@ -148,7 +148,8 @@ export class Server {
     let page;
     do {
       const epoch = page ? `&epoch=${page.epoch}` : '';
-      page = await this.ask('GET', `${userPath(user)}/inbox/changes?since=${page?.cursor ?? since}${epoch}`);
+      const next = page?.next ? `&next=${encodeURIComponent(page.next)}` : '';
+      page = await this.ask('GET', `${userPath(user)}/inbox/changes?since=${page?.cursor ?? since}${epoch}${next}`);
       data.push(...page.data);
     } while (page.has_more);
     return { ...page, data };

@@ -53,6 +53,6 @@ pub async fn inbox(
     let page_of =
         Page { before: before.map(page_cursor), after: after.map(page_cursor), has_more: page.has_more };
     let meta =
-        Meta { counts: page.counts, head: page.head, floor: page.floor, epoch: app.store.epoch().clone() };
+        Meta { counts: page.counts, head: page.head, floor: page.floor, epoch: app.store.inbox_epoch(&user) };
     Ok(Json(Answer { data: page.notifications, meta, page: page_of }))
 }

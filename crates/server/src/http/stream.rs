@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, Method, header};
 use std::sync::Arc;
 use tidings_auth::Principal;
-use tidings_domain::{Cursor, DeviceId};
+use tidings_domain::{Cursor, DeviceId, Relation};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub async fn stream(
 ) -> Result<Response, Problem> {
     let named = query.text("device_id").map(|text| DeviceId::new(&text)).transpose()?;
     let epoch = query.text("epoch");
-    let cursor = query.number("cursor").map(|rev| GivenCursor { epoch, rev });
+    let cursor = query.number("cursor").map(|rev| GivenCursor { epoch, rev, unserved: None });
     let last = LastEventId::of(&headers, query.text("lastEventId"));
     query.finish()?;
     // HEAD asks what GET would answer: it makes no device and confirms nothing.
@@ -44,11 +44,11 @@ pub async fn stream(
     };
     // What the browser kept by itself is newer than what stands in the URL.
     let given = match &last {
-        Some(LastEventId::Cursor(last)) => {
-            Some(GivenCursor { epoch: Some(last.epoch.to_string()), rev: last.rev })
-        }
+        Some(LastEventId::Cursor(last)) => Some(last.clone().into()),
         // No epoch is empty, so this one cannot be resumed, and the reader is told so.
-        Some(LastEventId::Unreadable) => Some(GivenCursor { epoch: Some(String::new()), rev: 0 }),
+        Some(LastEventId::Unreadable) => {
+            Some(GivenCursor { epoch: Some(String::new()), rev: 0, unserved: None })
+        }
         None => cursor,
     };
     let given =
@@ -71,6 +71,7 @@ pub async fn stream(
     // Who resumes from an event says that everything up to it has arrived.
     if let Some(LastEventId::Cursor(last)) = last
         && attached.resync.is_none()
+        && app.store.relation(&user, last.epoch.as_str()) == Relation::Present
         && let Err(error) = app.store.acknowledge(&user, Some(&device), 0, last.rev).await
     {
         tracing::warn!(user.id = %user, %error, "a resume could not be stored as a confirmation");

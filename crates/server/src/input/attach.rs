@@ -1,14 +1,22 @@
 use crate::input::notification::Refused;
 use crate::input::{Fields, Unknown};
-use tidings_domain::{Cursor, DeviceId, Invalid, Revision, UserId};
+use tidings_domain::{Cursor, DeviceId, Invalid, Revision, Unserved, UserId};
 
 /// A cursor as a client gave it; without an epoch it is of the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenCursor {
-    /// The life of the store it belongs to; any text, since a foreign one is answered with a resync.
+    /// The life of the inbox it belongs to; any text, since a foreign one is answered with a resync.
     pub epoch: Option<String>,
     /// Everything up to here is known to the client.
     pub rev: Revision,
+    /// What of it has not come as new. `None`: a number cannot say.
+    pub unserved: Option<Unserved>,
+}
+
+impl From<Cursor> for GivenCursor {
+    fn from(Cursor { epoch, rev, unserved }: Cursor) -> Self {
+        Self { epoch: Some(epoch.to_string()), rev, unserved: Some(unserved) }
+    }
 }
 
 /// What a client says of itself when it attaches: the `auth` of a CONNECT, or the argument of `register_user`.
@@ -71,11 +79,15 @@ fn kept<T>(fields: &mut Fields<'_>, value: Result<T, Invalid>) -> Option<T> {
     value.map_err(|invalid| fields.absorb(invalid)).ok()
 }
 
-/// `cursor` with its `epoch`.
+/// `cursor` with its `epoch`, or alone as an event's offset, as it came.
 pub(super) fn given_cursor(fields: &mut Fields<'_>) -> Option<GivenCursor> {
     let epoch = fields.text("epoch");
+    if fields.is_text("cursor") {
+        let cursor = fields.text("cursor")?.parse::<Cursor>();
+        return cursor.map(Into::into).map_err(|error| fields.wrong("cursor", error.to_string())).ok();
+    }
     let rev = fields.number("cursor")?;
-    Some(GivenCursor { epoch, rev })
+    Some(GivenCursor { epoch, rev, unserved: None })
 }
 
 #[cfg(test)]
@@ -88,9 +100,20 @@ mod tests {
         let attach =
             Attach::from_argument(r#"{"user_id":"ana","device_id":"d","cursor":4,"epoch":"e","acks":true}"#);
         let attach = attach.unwrap();
-        assert_eq!(attach.cursor, Some(GivenCursor { epoch: Some("e".into()), rev: 4 }));
+        assert_eq!(attach.cursor, Some(GivenCursor { epoch: Some("e".into()), rev: 4, unserved: None }));
         assert!(attach.acks && attach.device_id.is_some());
-        for bad in ["7", "null", "[]", r#""""#, r#"{"user_id":""}"#, r#"{"user_id":"a","cursor":-1}"#] {
+        let offset = Attach::from_argument(r#"{"user_id":"ana","cursor":"e:7;2"}"#).unwrap().cursor.unwrap();
+        assert_eq!((offset.epoch.as_deref(), offset.rev), (Some("e"), 7));
+        assert!(offset.unserved.unwrap().contains(2));
+        for bad in [
+            "7",
+            "null",
+            "[]",
+            r#""""#,
+            r#"{"user_id":""}"#,
+            r#"{"user_id":"a","cursor":-1}"#,
+            r#"{"user_id":"a","cursor":"7"}"#,
+        ] {
             assert!(Attach::from_argument(bad).is_err(), "{bad}");
         }
     }

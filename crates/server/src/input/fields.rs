@@ -115,6 +115,11 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, value)| key == name && value.get() == "null")
     }
 
+    /// Whether the field was sent as a string.
+    pub fn is_text(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, value)| key == name && value.get().starts_with('"'))
+    }
+
     /// Reports that a field is wrong.
     pub fn wrong(&mut self, name: &str, detail: impl Into<String>) {
         self.errors.push(FieldError::new(format!("{}{name}", self.prefix), detail));

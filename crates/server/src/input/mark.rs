@@ -79,7 +79,7 @@ pub fn read_sync(body: &str) -> Result<GivenCursor, Refused> {
         fields.wrong("cursor", "is required");
     }
     fields.finish(Unknown::Refuse)?;
-    Ok(given.unwrap_or(GivenCursor { epoch: None, rev: 0 }))
+    Ok(given.unwrap_or(GivenCursor { epoch: None, rev: 0, unserved: None }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use tidings_domain::{FieldError, Invalid};
-use tidings_store::{ArchivedFilter, InboxQuery, Range, StatusFilter};
+use tidings_store::{ArchivedFilter, InboxQuery, PAGE_BYTES, Range, StatusFilter};
 
 /// The parameters of a URL, taken one by one like the fields of a body.
 pub struct Query {
@@ -105,6 +105,7 @@ impl Query {
             category: self.text("category"),
             range: self.range(),
             limit: self.limit(),
+            bytes: PAGE_BYTES,
         }
     }
 

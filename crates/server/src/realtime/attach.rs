@@ -3,7 +3,9 @@ use crate::input::GivenCursor;
 use crate::realtime::Pump;
 use crate::realtime::hub::Crowded;
 use serde::Serialize;
-use tidings_domain::{Counts, Cursor, DeviceId, Epoch, Mode, RESUME_REACH, Revision, Start, UserId};
+use tidings_domain::{
+    Counts, DeviceId, Epoch, Mode, Moved, RESUME_REACH, Relation, Revision, Start, Unserved, UserId,
+};
 use tidings_store::{Located, Registration, Resync, StoreError};
 
 /// Who attaches, and how.
@@ -66,28 +68,37 @@ pub struct Ready {
     mode: Mode,
     #[serde(flatten)]
     counts: Counts,
+    #[serde(skip)]
+    offset: String,
 }
 
 impl Attached {
     /// What the client is told, with the cursor as it stands now.
-    pub fn ready(&self, epoch: &Epoch) -> Ready {
+    pub fn ready(&self) -> Ready {
         Ready {
             ok: true,
             user_id: self.pump.user().clone(),
             device_id: self.device.clone(),
-            epoch: epoch.clone(),
+            epoch: self.pump.epoch().clone(),
             cursor: self.pump.cursor(),
             head: self.located.head.max(self.pump.head()),
             mode: self.start.mode,
             counts: self.located.counts,
+            offset: self.pump.offset(),
         }
+    }
+
+    /// Starts again above `start`, of an inbox that stands as `located` says.
+    pub fn restart(&mut self, start: Start, unserved: &Unserved, resync: Option<Resync>, located: Located) {
+        self.pump.restart(start.cursor, unserved);
+        (self.start, self.resync, self.located) = (start, resync, located);
     }
 }
 
 impl Ready {
     /// Where the device starts, as the offset that an official client keeps.
-    pub fn offset(&self) -> String {
-        Cursor { epoch: self.epoch.clone(), rev: self.cursor }.to_string()
+    pub fn offset(&self) -> &str {
+        &self.offset
     }
 }
 
@@ -97,10 +108,11 @@ pub async fn attach(app: &App, given: Given) -> Result<Attached, AttachError> {
     let Given { user, device, pid, cursor, transport } = given;
     let seat = app.hub.join(&user, device.clone(), transport, app.limits.sockets_per_user)?;
     let located = app.store.locate(&user, Some(&device)).await?;
-    let (start, resync) = match find_start(app, &user, cursor, &located).await {
-        Ok(start) => (start, None),
+    let (start, unserved, resync) = match find_start(app, &user, cursor, &located).await {
+        Ok((start, unserved)) => (start, unserved, None),
         Err(StoreError::ResyncRequired(reason)) => {
-            (Start { cursor: located.head, mode: Mode::Snapshot }, Some(reason))
+            let start = Start { cursor: located.head, mode: Mode::Snapshot };
+            (start, Unserved::default(), Some(reason))
         }
         Err(error) => return Err(error.into()),
     };
@@ -109,32 +121,40 @@ pub async fn attach(app: &App, given: Given) -> Result<Attached, AttachError> {
         // A full disk must not keep anybody from reading: the device is served, only not remembered.
         tracing::warn!(user.id = %user, %error, "a device could not be remembered");
     }
-    let pump = Pump::new(app.store.clone(), seat, start.cursor, located.head);
+    let pump = Pump::new(app.store.clone(), seat, device.clone(), &located, start.cursor, &unserved);
     Ok(Attached { pump, device, start, resync, located })
 }
 
-/// Where a device starts; `ResyncRequired` when the cursor that it goes by cannot be resumed.
-async fn find_start(
+/// Where a device starts, and what it has not had as new there; `ResyncRequired` when the cursor that it goes by cannot be
+/// resumed. A cursor of another inbox is as none: a client that changed its user brings one along.
+pub async fn find_start(
     app: &App,
     user: &UserId,
     given: Option<GivenCursor>,
     located: &Located,
-) -> Result<Start, StoreError> {
-    let cursor = match (given, located.device) {
-        (Some(given), _) => resumable(app, &given)?,
-        (None, Some(known)) => known,
-        (None, None) => return pending(app, user, located).await,
+) -> Result<(Start, Unserved), StoreError> {
+    let (cursor, unserved) = match (of_this_inbox(app, user, given)?, located.device) {
+        (Some(GivenCursor { rev, unserved, .. }), _) => (rev, unserved),
+        (None, Some(known)) => (known, None),
+        (None, None) => return Ok((pending(app, user, located).await?, Unserved::default())),
     };
     check_reach(app, user, cursor, located).await?;
-    Ok(Start { cursor, mode: Mode::Resume })
+    let noted = || located.resume.as_deref().map(|note| Moved::noted_at(note, cursor));
+    let unserved = unserved.or_else(noted).unwrap_or_default();
+    Ok((Start { cursor, mode: Mode::Resume }, unserved))
 }
 
-fn resumable(app: &App, given: &GivenCursor) -> Result<Revision, StoreError> {
-    match &given.epoch {
-        Some(epoch) if epoch != app.store.epoch().as_str() => {
-            Err(StoreError::ResyncRequired(Resync::OtherEpoch))
-        }
-        _ => Ok(given.rev),
+/// The cursor, if it is of this inbox and not of another one.
+pub fn of_this_inbox(
+    app: &App,
+    user: &UserId,
+    given: Option<GivenCursor>,
+) -> Result<Option<GivenCursor>, StoreError> {
+    let Some(epoch) = given.as_ref().and_then(|given| given.epoch.as_deref()) else { return Ok(given) };
+    match app.store.relation(user, epoch) {
+        Relation::Present => Ok(given),
+        Relation::AnotherInbox => Ok(None),
+        Relation::AnotherLife => Err(StoreError::ResyncRequired(Resync::OtherEpoch)),
     }
 }
 
@@ -155,18 +175,6 @@ pub async fn check_reach(
         None
     };
     refused.map_or(Ok(()), |reason| Err(StoreError::ResyncRequired(reason)))
-}
-
-/// Whether a cursor that a client gave can be resumed, and where it stands.
-pub async fn check_given(
-    app: &App,
-    user: &UserId,
-    given: &GivenCursor,
-    located: &Located,
-) -> Result<Revision, StoreError> {
-    let cursor = resumable(app, given)?;
-    check_reach(app, user, cursor, located).await?;
-    Ok(cursor)
 }
 
 async fn pending(app: &App, user: &UserId, located: &Located) -> Result<Start, StoreError> {

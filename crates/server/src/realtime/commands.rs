@@ -1,12 +1,12 @@
 //! What a client may ask over its socket, one function an event. Every one answers its callback; none is fatal.
 
 use crate::input::{Attach, Refused, check_json, read_ack, read_mark, read_sync};
-use crate::realtime::attach::{AttachError, check_given};
+use crate::realtime::attach::{AttachError, find_start};
 use crate::realtime::identity::identify;
 use crate::realtime::session::{End, Session};
 use serde::Serialize;
 use tidings_auth::Principal;
-use tidings_domain::{FieldError, Mode, Revision, Start};
+use tidings_domain::{FieldError, Revision};
 use tidings_socketio::{AckId, Event, Packet, SendError, Socket};
 use tidings_store::{Marked, StoreError};
 use tokio::time::Instant;
@@ -202,16 +202,17 @@ impl Session {
                 None => tidings_auth::Refusal::Missing.into(),
             });
         };
-        if let Some(principal) = identity.principal {
-            self.renew(principal);
-        }
         if let Some(reading) = &mut self.attached
             && *reading.attached.pump.user() == user
         {
             reading.attached.located = self.app.store.locate(&user, None).await?;
-            return Ok((reading.attached.ready(self.app.store.epoch()), false));
+            let ready = reading.attached.ready();
+            if let Some(principal) = identity.principal {
+                self.renew(principal);
+            }
+            return Ok((ready, false));
         }
-        let ready = self.attach(user, &attach).await?;
+        let ready = self.attach(user, &attach, identity.principal).await?;
         Ok((ready, true))
     }
 
@@ -298,9 +299,7 @@ impl Session {
             Err(Unsynced::Snapshot(reason)) => {
                 self.start_over(reason).await?;
                 match &self.attached {
-                    Some(reading) => {
-                        answer(&self.socket, ack, &reading.attached.ready(self.app.store.epoch()))
-                    }
+                    Some(reading) => answer(&self.socket, ack, &reading.attached.ready()),
                     None => Ok(()),
                 }
             }
@@ -311,14 +310,10 @@ impl Session {
         let Some(reading) = &mut self.attached else { return Err(Failure::not_registered().into()) };
         let given = read_sync(argument).map_err(Failure::from)?;
         let user = reading.attached.pump.user().clone();
-        let located = self.app.store.locate(&user, None).await?;
-        let cursor = check_given(&self.app, &user, &given, &located).await?;
-        let attached = &mut reading.attached;
-        attached.pump.restart(cursor);
-        attached.start = Start { cursor, mode: Mode::Resume };
-        attached.resync = None;
-        attached.located = located;
-        Ok(attached.ready(self.app.store.epoch()))
+        let located = self.app.store.locate(&user, Some(&reading.attached.device)).await?;
+        let (start, unserved) = find_start(&self.app, &user, Some(given), &located).await?;
+        reading.attached.restart(start, &unserved, None, located);
+        Ok(reading.attached.ready())
     }
 }
 

@@ -2,9 +2,9 @@ use crate::realtime::Frame;
 use crate::revocation::Issued;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidings_bus::Online;
-use tidings_domain::{DeviceId, Revision, Timestamp};
+use tidings_domain::{DeviceId, Epoch, Revision, Timestamp};
 use tokio::sync::Notify;
 
 /// The bounds of one user's ring of encoded frames. A reader that falls behind them reads from the store.
@@ -15,6 +15,8 @@ const RING_BYTES: usize = 256 * 1024;
 /// is dropped as soon as every reader took it, so that an idle user's ring is empty.
 #[derive(Debug, Default)]
 pub struct Feed {
+    /// The inbox's; set by the first reader that knows it.
+    epoch: OnceLock<Epoch>,
     state: Mutex<State>,
     /// Woken when `head` has moved.
     pub news: Notify,
@@ -27,13 +29,21 @@ struct State {
     head: Revision,
     ring: VecDeque<Arc<Frame>>,
     bytes: usize,
-    readers: Vec<Reader>,
-    next_reader: u64,
+    readers: Readers,
+    /// How many readers have taken everything up to where, in ascending order: so that neither taking nor dropping a frame
+    /// looks at every reader.
+    standing: Vec<(Revision, usize)>,
+}
+
+/// The readers, each at its key.
+#[derive(Debug, Default)]
+struct Readers {
+    seats: Vec<Option<Reader>>,
+    free: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Reader {
-    key: u64,
     /// Everything up to here was taken. `None`: has not begun, and holds nothing back.
     cursor: Option<Revision>,
     device: DeviceId,
@@ -60,19 +70,29 @@ impl Feed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader joins; it is a device that is online.
-    pub fn join(&self, device: DeviceId, transport: &'static str) -> u64 {
-        let mut state = self.lock();
-        let key = state.next_reader;
-        state.next_reader += 1;
-        state.readers.push(Reader { key, cursor: None, device, transport, issued: None, ended: false });
-        key
+    /// The epoch of the inbox, once a reader has told it.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.get()
+    }
+
+    /// Tells the epoch of the inbox. It is the same for all readers.
+    pub fn set_epoch(&self, epoch: &Epoch) {
+        let known = self.epoch.get_or_init(|| epoch.clone());
+        debug_assert_eq!(known, epoch, "an inbox has one epoch while it has readers");
+    }
+
+    /// A reader joins; it is a device that is online. Returns its key, which is its own until it leaves.
+    pub fn join(&self, device: DeviceId, transport: &'static str) -> usize {
+        let reader = Reader { cursor: None, device, transport, issued: None, ended: false };
+        self.lock().readers.insert(reader)
     }
 
     /// A reader leaves. Returns how many are left.
-    pub fn leave(&self, key: u64) -> usize {
+    pub fn leave(&self, key: usize) -> usize {
         let mut state = self.lock();
-        state.readers.retain(|reader| reader.key != key);
+        if let Some(Reader { cursor: Some(cursor), .. }) = state.readers.remove(key) {
+            state.leaves(cursor);
+        }
         state.trim();
         state.readers.len()
     }
@@ -90,7 +110,7 @@ impl Feed {
     /// Ends those whose token was issued before `ended_at`.
     pub fn end_issued_before(&self, ended_at: Timestamp) {
         let mut state = self.lock();
-        for reader in &mut state.readers {
+        for reader in state.readers.iter_mut() {
             reader.ended |= reader.issued.is_some_and(|issued| issued.is_ended(ended_at));
         }
         drop(state);
@@ -103,19 +123,19 @@ impl Feed {
     }
 
     /// The reader came with this token, or with another one now.
-    pub fn set_issued(&self, key: u64, issued: Option<Issued>) {
-        if let Some(reader) = self.lock().readers.iter_mut().find(|reader| reader.key == key) {
+    pub fn set_issued(&self, key: usize, issued: Option<Issued>) {
+        if let Some(reader) = self.lock().readers.get_mut(key) {
             reader.issued = issued;
         }
     }
 
     /// Waits until this reader is ended. Safe to drop while it waits.
-    pub async fn ended(&self, key: u64) {
+    pub async fn ended(&self, key: usize) {
         loop {
             let ends = self.ends.notified();
             tokio::pin!(ends);
             ends.as_mut().enable();
-            if self.lock().readers.iter().any(|reader| reader.key == key && reader.ended) {
+            if self.lock().readers.get_mut(key).is_some_and(|reader| reader.ended) {
                 return;
             }
             ends.await;
@@ -123,8 +143,8 @@ impl Feed {
     }
 
     /// The reader's connection has become another kind.
-    pub fn set_transport(&self, key: u64, transport: &'static str) {
-        if let Some(reader) = self.lock().readers.iter_mut().find(|reader| reader.key == key) {
+    pub fn set_transport(&self, key: usize, transport: &'static str) {
+        if let Some(reader) = self.lock().readers.get_mut(key) {
             reader.transport = transport;
         }
     }
@@ -158,7 +178,7 @@ impl Feed {
 
     /// The store stands at `head`, although `heard` was heard before it was asked: that was no news of this inbox. Without
     /// this, its readers would look for it in the store again and again.
-    pub fn disown(&self, heard: Revision, head: Revision) {
+    pub fn retract_head(&self, heard: Revision, head: Revision) {
         let mut state = self.lock();
         if state.head == heard && head < heard {
             state.head = head;
@@ -191,7 +211,7 @@ impl Feed {
 
     /// What lies above `cursor`, at most `frames` of at most `bytes` in all (but at least one). The reader has then
     /// taken it.
-    pub fn take(&self, key: u64, cursor: Revision, frames: usize, bytes: usize) -> Taken {
+    pub fn take(&self, key: usize, cursor: Revision, frames: usize, bytes: usize) -> Taken {
         let mut state = self.lock();
         let mut at = cursor;
         let mut taken = Vec::new();
@@ -218,22 +238,41 @@ impl Feed {
     }
 
     /// The reader has got everything up to `cursor` otherwise.
-    pub fn reached(&self, key: u64, cursor: Revision) {
+    pub fn reached(&self, key: usize, cursor: Revision) {
         self.lock().reached(key, cursor);
     }
 }
 
 impl State {
-    fn reached(&mut self, key: u64, cursor: Revision) {
-        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.key == key) {
-            reader.cursor = Some(cursor);
+    fn reached(&mut self, key: usize, cursor: Revision) {
+        let Some(reader) = self.readers.get_mut(key) else { return };
+        let before = reader.cursor.replace(cursor);
+        if before == Some(cursor) {
+            return;
+        }
+        if let Some(before) = before {
+            self.leaves(before);
+        }
+        match self.standing.binary_search_by_key(&cursor, |(at, _)| *at) {
+            Ok(index) => self.standing[index].1 += 1,
+            Err(index) => self.standing.insert(index, (cursor, 1)),
         }
         self.trim();
     }
 
+    /// One reader does not stand at `cursor` any more.
+    fn leaves(&mut self, cursor: Revision) {
+        if let Ok(index) = self.standing.binary_search_by_key(&cursor, |(at, _)| *at) {
+            self.standing[index].1 -= 1;
+            if self.standing[index].1 == 0 {
+                self.standing.remove(index);
+            }
+        }
+    }
+
     /// Drops what every reader has taken.
     fn trim(&mut self) {
-        let taken = self.readers.iter().filter_map(|reader| reader.cursor).min().unwrap_or(Revision::MAX);
+        let taken = self.standing.first().map_or(Revision::MAX, |(cursor, _)| *cursor);
         while self.ring.front().is_some_and(|frame| frame.rev <= taken) {
             self.drop_front();
         }
@@ -261,16 +300,55 @@ impl State {
     }
 }
 
+impl Readers {
+    fn insert(&mut self, reader: Reader) -> usize {
+        match self.free.pop() {
+            Some(key) => {
+                self.seats[key] = Some(reader);
+                key
+            }
+            None => {
+                self.seats.push(Some(reader));
+                self.seats.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, key: usize) -> Option<Reader> {
+        let reader = self.seats.get_mut(key)?.take();
+        if reader.is_some() {
+            self.free.push(key);
+        }
+        reader
+    }
+
+    fn get_mut(&mut self, key: usize) -> Option<&mut Reader> {
+        self.seats.get_mut(key)?.as_mut()
+    }
+
+    fn len(&self) -> usize {
+        self.seats.len() - self.free.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Reader> {
+        self.seats.iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
+        self.seats.iter_mut().flatten()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use tidings_socketio::Packet;
 
     fn frame(rev: Revision) -> Frame {
-        Frame { prev: rev - 1, rev, items: 1, packet: Packet::event("e", &(rev,)).unwrap() }
+        Frame { prev: rev - 1, rev, reached: rev, packet: Packet::event("e", &(rev,)).unwrap() }
     }
 
-    fn feed() -> (Feed, u64) {
+    fn feed() -> (Feed, usize) {
         let feed = Feed::default();
         let key = feed.join(DeviceId::new("d").unwrap(), "websocket");
         feed.reached(key, 0);
@@ -334,13 +412,13 @@ mod tests {
         feed.push(frame(1));
         feed.push(frame(900));
         feed.raise(Revision::MAX);
-        feed.disown(Revision::MAX, 1);
+        feed.retract_head(Revision::MAX, 1);
         assert_eq!((feed.head(), feed.lock().bytes), (1, 0));
         assert!(matches!(feed.take(key, 1, 64, usize::MAX), Taken::Nothing));
         feed.push(frame(2));
         assert_eq!(revs(feed.take(key, 1, 64, usize::MAX)), [2]);
         // What was heard since the store was asked stays.
-        feed.disown(Revision::MAX, 1);
+        feed.retract_head(Revision::MAX, 1);
         assert_eq!(feed.head(), 2);
     }
 
@@ -349,5 +427,33 @@ mod tests {
         let (feed, key) = feed();
         (1..=3).for_each(|rev| feed.push(frame(rev)));
         assert_eq!(revs(feed.take(key, 0, 64, 1)), [1]);
+    }
+
+    #[test]
+    fn a_frame_is_kept_until_the_last_of_many_readers_took_it() {
+        let feed = Feed::default();
+        let join = |name: &str| feed.join(DeviceId::new(name).unwrap(), "websocket");
+        let keys: Vec<usize> = (0..100).map(|n| join(&n.to_string())).collect();
+        keys.iter().for_each(|key| feed.reached(*key, 0));
+        (1..=2).for_each(|rev| feed.push(frame(rev)));
+        for key in &keys[1..] {
+            assert_eq!(revs(feed.take(*key, 0, 64, usize::MAX)), [1, 2]);
+            assert_eq!(feed.lock().ring.len(), 2);
+        }
+        // Where they stand is kept once a place, not once a reader.
+        assert_eq!(feed.lock().standing, [(0, 1), (2, 99)]);
+        assert_eq!(feed.leave(keys[0]), 99);
+        assert!(feed.lock().ring.is_empty());
+        // A key is given again once it is free.
+        let again = join("again");
+        assert_eq!(again, keys[0]);
+        feed.push(frame(3));
+        assert_eq!(feed.lock().ring.len(), 1);
+        keys[1..].iter().for_each(|key| drop(feed.take(*key, 2, 64, usize::MAX)));
+        assert!(feed.lock().ring.is_empty(), "who has not begun holds nothing back");
+        keys[1..].iter().chain([&again]).for_each(|key| {
+            feed.leave(*key);
+        });
+        assert!(feed.lock().standing.is_empty());
     }
 }

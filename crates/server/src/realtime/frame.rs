@@ -2,21 +2,37 @@
 
 use serde::Serialize;
 use tidings_domain::{
-    Change, Counts, Cursor, Entry, Epoch, Kind, MarkTarget, Notification, NotificationId, Revision,
+    Change, Counts, Cursor, Entry, Epoch, Kind, MarkTarget, Notification, NotificationId, Revision, Unserved,
 };
 use tidings_socketio::{EncodeError, Packet};
 
-/// One event: everything of one revision.
+/// One event: everything of one revision, or a part of a large one.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The revision up to which its reader must have been served before.
     pub prev: Revision,
-    /// The revision that it serves up to.
+    /// The revision that it is of.
     pub rev: Revision,
-    /// How many notifications it carries or touches, at least 1; what a window of unproven items counts.
-    pub items: usize,
+    /// Where its reader stands when it has it: `rev`, or `prev` while more parts follow.
+    pub reached: Revision,
     /// The bytes.
     pub packet: Packet,
+}
+
+/// Which part of a revision an event brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// From 0.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Part {
+    /// Whether it is the last one.
+    pub fn is_last(self) -> bool {
+        self.index + 1 >= self.of
+    }
 }
 
 #[derive(Serialize)]
@@ -39,28 +55,30 @@ struct Update<'a> {
     category: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notifications: Option<&'a [Entry]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
 }
 
-fn offset(epoch: &Epoch, rev: Revision) -> String {
-    Cursor { epoch: epoch.clone(), rev }.to_string()
+impl<'a> Update<'a> {
+    fn new(prev: Revision, rev: Revision, op: &'static str) -> Self {
+        Self { rev, prev, op, ids: None, up_to: None, category: None, notifications: None, part: None }
+    }
 }
 
 fn new_notification(
-    epoch: &Epoch,
     prev: Revision,
     notification: &Notification,
     counts: Counts,
+    offset: &Cursor,
 ) -> Result<Frame, EncodeError> {
-    let rev = notification.rev;
     let packet =
-        Packet::event("send_notification", &(notification, Badge { prev, counts }, offset(epoch, rev)))?;
-    Ok(Frame { prev, rev, items: 1, packet })
+        Packet::event("send_notification", &(notification, Badge { prev, counts }, offset.to_string()))?;
+    Ok(Frame { prev, rev: notification.rev, reached: offset.rev, packet })
 }
 
-fn update(epoch: &Epoch, update: &Update<'_>, counts: Counts, items: usize) -> Result<Frame, EncodeError> {
-    let (prev, rev) = (update.prev, update.rev);
-    let packet = Packet::event("notification_updated", &(update, counts, offset(epoch, rev)))?;
-    Ok(Frame { prev, rev, items: items.max(1), packet })
+fn update(update: &Update<'_>, counts: Counts, offset: &Cursor) -> Result<Frame, EncodeError> {
+    let packet = Packet::event("notification_updated", &(update, counts, offset.to_string()))?;
+    Ok(Frame { prev: update.prev, rev: update.rev, reached: offset.rev, packet })
 }
 
 impl Frame {
@@ -68,56 +86,57 @@ impl Frame {
     pub fn of_change(epoch: &Epoch, change: &Change) -> Result<Self, EncodeError> {
         let Change { rev, counts, kind, .. } = change;
         let prev = rev.saturating_sub(1);
-        let bare =
-            Update { rev: *rev, prev, op: "", ids: None, up_to: None, category: None, notifications: None };
+        let offset = Cursor { epoch: epoch.clone(), rev: *rev, unserved: Unserved::default() };
         match kind {
-            Kind::Sent(notification) => new_notification(epoch, prev, notification, *counts),
+            Kind::Sent(notification) => new_notification(prev, notification, *counts, &offset),
             Kind::Edited(notification) => {
                 let ids = [notification.id];
                 let entries = [Entry::Live(notification.clone())];
-                let edit = Update { op: "edit", ids: Some(&ids), notifications: Some(&entries), ..bare };
-                update(epoch, &edit, *counts, 1)
+                let bare = Update::new(prev, *rev, "edit");
+                let edit = Update { ids: Some(&ids), notifications: Some(&entries), ..bare };
+                update(&edit, *counts, &offset)
             }
             Kind::Marked { op, target, category } => {
-                let marked = Update { op: op.as_str(), category: category.as_deref(), ..bare };
-                match target {
-                    MarkTarget::Ids(ids) => {
-                        update(epoch, &Update { ids: Some(ids), ..marked }, *counts, ids.len())
-                    }
-                    MarkTarget::UpTo(up_to) => {
-                        update(epoch, &Update { up_to: Some(*up_to), ..marked }, *counts, 1)
-                    }
-                }
+                let bare = Update { category: category.as_deref(), ..Update::new(prev, *rev, op.as_str()) };
+                let marked = match target {
+                    MarkTarget::Ids(ids) => Update { ids: Some(ids), ..bare },
+                    MarkTarget::UpTo(up_to) => Update { up_to: Some(*up_to), ..bare },
+                };
+                update(&marked, *counts, &offset)
             }
         }
     }
 
     /// One revision of a resume: the notifications that it last changed, in their present state. A single one that this
-    /// reader never had is a new notification to it; everything else is told as a `sync`.
+    /// reader never had is a new notification to it; everything else is told as a `sync`. `offset` is where the reader
+    /// stands then.
     pub fn of_revision(
-        epoch: &Epoch,
         prev: Revision,
         entries: &[Entry],
         is_new: impl Fn(&Entry) -> bool,
         counts: Counts,
+        offset: &Cursor,
     ) -> Result<Self, EncodeError> {
         match entries {
             [entry @ Entry::Live(notification)] if is_new(entry) => {
-                new_notification(epoch, prev, notification, counts)
+                new_notification(prev, notification, counts, offset)
             }
             _ => {
-                let rev = entries.first().map_or(prev, Entry::rev);
-                let sync = Update {
-                    rev,
-                    prev,
-                    op: "sync",
-                    ids: None,
-                    up_to: None,
-                    category: None,
-                    notifications: Some(entries),
-                };
-                update(epoch, &sync, counts, entries.len())
+                let sync = Update::new(prev, offset.rev, "sync");
+                update(&Update { notifications: Some(entries), ..sync }, counts, offset)
             }
         }
+    }
+
+    /// A part of a revision that is larger than one event. `offset` is where the reader stands with it.
+    pub fn of_part(
+        (prev, rev): (Revision, Revision),
+        entries: &[Entry],
+        part: Part,
+        counts: Counts,
+        offset: &Cursor,
+    ) -> Result<Self, EncodeError> {
+        let sync = Update::new(prev, rev, "sync");
+        update(&Update { notifications: Some(entries), part: Some(part), ..sync }, counts, offset)
     }
 }

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_bus::{Answer, Bus, Link, Listener, Online, Question};
-use tidings_domain::{Change, DeviceId, Epoch, Revision, Timestamp, UserId};
+use tidings_domain::{Change, DeviceId, Revision, Timestamp, UserId};
 
 pub const SHARDS: usize = 64;
+
+/// What is larger does not fit into one event, which holds [`tidings_store::PAGE_BYTES`] beside its last item.
+const EVENT_BYTES: usize = tidings_store::PAGE_BYTES;
 
 type Shard = HashMap<UserId, Arc<Feed>>;
 
 /// Who is online on this node: a feed for each user with at least one reader.
 pub struct Hub {
-    epoch: Epoch,
     bus: Arc<dyn Bus>,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
@@ -25,10 +27,10 @@ pub struct Hub {
 pub struct Crowded;
 
 impl Hub {
-    /// An empty hub; `epoch` is the store's.
-    pub fn new(epoch: Epoch, bus: Arc<dyn Bus>) -> Arc<Self> {
+    /// An empty hub.
+    pub fn new(bus: Arc<dyn Bus>) -> Arc<Self> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { epoch, bus, hasher: RandomState::new(), shards, checks: Checks::default() })
+        Arc::new(Self { bus, hasher: RandomState::new(), shards, checks: Checks::default() })
     }
 
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Shard> {
@@ -125,8 +127,12 @@ impl Hub {
 impl Listener for Hub {
     fn heard(&self, change: &Arc<Change>) {
         let Some(feed) = self.feed(&change.user_id) else { return };
-        match Frame::of_change(&self.epoch, change) {
-            Ok(frame) => feed.push(frame),
+        // Who has only just joined reads the store.
+        let Some(epoch) = feed.epoch() else { return feed.raise(change.rev) };
+        match Frame::of_change(epoch, change) {
+            Ok(frame) if frame.packet.len() <= EVENT_BYTES => feed.push(frame),
+            // The readers get it from the store, in parts.
+            Ok(_) => feed.raise(change.rev),
             // The readers get it from the store, or fail there.
             Err(error) => {
                 tracing::error!(user.id = %change.user_id, rev = change.rev, %error, "a change could not be encoded");
@@ -164,7 +170,7 @@ pub struct Seat {
     /// What it reads.
     pub feed: Arc<Feed>,
     /// Which reader it is.
-    pub key: u64,
+    pub key: usize,
 }
 
 impl Seat {

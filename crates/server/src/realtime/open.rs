@@ -63,13 +63,14 @@ impl Session {
             known.map(|(user, device)| Box::new(Returning { user, device, offset: attach.offset.clone() }));
         let gate = RateGate::new(app.limits.events_per_second);
         let since = Instant::now();
-        let mut session = Self { app, socket, pid, since, gate, principal, returning, attached: None };
+        let mut session =
+            Self { app, socket, pid, since, gate, principal: principal.clone(), returning, attached: None };
         // Where the client is gone already nothing is sent, and the session ends as any other.
         let Some(user) = user else {
             let _ = session.socket.accept(Some(&session.pid));
             return Some(session);
         };
-        match session.attach(user, &attach).await {
+        match session.attach(user, &attach, principal).await {
             Ok(ready) => {
                 if session.socket.accept(Some(&session.pid)).is_ok() {
                     let _ = session.announce(&ready);

@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tidings_auth::Principal;
-use tidings_domain::{Cursor, DeviceId, Mode, Revision, Start, Timestamp, UserId};
+use tidings_domain::{Cursor, DeviceId, Mode, Relation, Revision, Start, Timestamp, Unserved, UserId};
 use tidings_socketio::{
     Close, CloseReason, Connect, Incoming, Packet, Position, SendError, Socket, Transport,
 };
@@ -132,9 +132,14 @@ pub async fn serve_socket(app: Arc<App>, socket: Socket, connect: Connect) {
 }
 
 impl Session {
-    /// Attaches to a user's inbox, in place of what it was attached to.
-    pub(super) async fn attach(&mut self, user: UserId, attach_as: &Attach) -> Result<Ready, AttachError> {
-        self.detach().await;
+    /// Attaches to a user's inbox as `principal`, in place of what it was attached to. If that is refused, nothing has changed:
+    /// the socket goes on as it was.
+    pub(super) async fn attach(
+        &mut self,
+        user: UserId,
+        attach_as: &Attach,
+        principal: Option<Principal>,
+    ) -> Result<Ready, AttachError> {
         let returning = self.returning.as_ref().filter(|returning| returning.user == user);
         // A pid is a UUID, which keeps a device's limits.
         let device = match attach_as.device_id.clone().or(returning.map(|returning| returning.device.clone()))
@@ -147,21 +152,23 @@ impl Session {
             user: user.clone(),
             device: device.clone(),
             pid: Some(self.pid.clone()),
-            cursor: self.furthest(attach_as.cursor.clone(), offset),
+            cursor: self.furthest(&user, attach_as.cursor.clone(), offset),
             transport: self.transport(),
         };
         let attached = attach(&self.app, given).await?;
         let seat = attached.pump.seat();
-        seat.feed.set_issued(seat.key, self.principal.as_ref().and_then(Issued::of));
+        seat.feed.set_issued(seat.key, principal.as_ref().and_then(Issued::of));
         // Asked after it has joined the hub: whoever ends the sessions now finds it there.
-        if let Some(principal) = &self.principal
+        if let Some(principal) = &principal
             && check_revoked(&self.app, principal).await?
         {
             return Err(AttachError::Revoked);
         }
+        self.detach().await;
         self.returning = None;
+        self.principal = principal;
         let lease = self.lease();
-        let ready = attached.ready(self.app.store.epoch());
+        let ready = attached.ready();
         let proven = attached.start.cursor;
         let acker = Acker::new(self.app.store.clone(), user, device);
         let reading =
@@ -171,16 +178,21 @@ impl Session {
     }
 
     /// Of the cursor in an `auth`, which an official client repeats as it was when it was made, and the offset that it
-    /// keeps by itself, the further one.
-    fn furthest(&self, given: Option<GivenCursor>, offset: Option<Cursor>) -> Option<GivenCursor> {
-        let epoch = self.app.store.epoch().as_str();
-        let offset = offset.map(|o| GivenCursor { epoch: Some(o.epoch.to_string()), rev: o.rev });
-        match (given, offset) {
-            (Some(given), Some(offset)) => {
-                let current = |cursor: &GivenCursor| cursor.epoch.as_deref().is_none_or(|e| e == epoch);
-                let rank = |cursor: &GivenCursor| (current(cursor), cursor.rev);
-                Some(if rank(&given) > rank(&offset) { given } else { offset })
-            }
+    /// keeps by itself, the further one. One of another inbox is none; one of another life comes last.
+    fn furthest(
+        &self,
+        user: &UserId,
+        given: Option<GivenCursor>,
+        offset: Option<Cursor>,
+    ) -> Option<GivenCursor> {
+        let relation = |cursor: &GivenCursor| match &cursor.epoch {
+            Some(epoch) => self.app.store.relation(user, epoch),
+            None => Relation::Present,
+        };
+        let rank = |cursor: &GivenCursor| (relation(cursor) == Relation::Present, cursor.rev);
+        let mine = |cursor: &GivenCursor| relation(cursor) != Relation::AnotherInbox;
+        match (given.filter(mine), offset.map(GivenCursor::from).filter(mine)) {
+            (Some(given), Some(offset)) => Some(if rank(&given) > rank(&offset) { given } else { offset }),
             (given, offset) => given.or(offset),
         }
     }
@@ -255,6 +267,7 @@ impl Session {
                 Happened::Acknowledged(done) => self.acknowledged(done).err(),
                 Happened::Served(Served::Frames(frames)) => self.write(&frames).err(),
                 Happened::Served(Served::Resync(reason)) => Box::pin(self.start_over(reason)).await.err(),
+                Happened::Served(Served::Broken) => Some(End::Close),
                 Happened::Due => self.on_time().err(),
                 Happened::Drained => {
                     self.forgive();
@@ -360,7 +373,7 @@ impl Session {
         let now = Instant::now();
         for frame in frames {
             let position = self.socket.send(&frame.packet).map_err(commands::end_of)?;
-            reading.window.wrote(position, frame.rev, frame.packet.len(), now);
+            reading.window.wrote(position, frame.reached, frame.packet.len(), now);
         }
         let soon = reading.window.pressed();
         self.socket.want_receipt(if soon { Duration::ZERO } else { until_proof(now - self.app.started) });
@@ -415,12 +428,10 @@ impl Session {
             End::Close
         })?;
         let attached = &mut reading.attached;
-        attached.pump.restart(located.head);
-        attached.start = Start { cursor: located.head, mode: Mode::Snapshot };
-        attached.resync = Some(reason);
-        attached.located = located;
         reading.proven = located.head;
-        let ready = attached.ready(self.app.store.epoch());
+        let start = Start { cursor: located.head, mode: Mode::Snapshot };
+        attached.restart(start, &Unserved::default(), Some(reason), located);
+        let ready = attached.ready();
         self.announce(&ready).map_err(|_| End::Close)
     }
 }

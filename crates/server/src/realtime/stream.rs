@@ -9,7 +9,7 @@ use futures_util::stream::{Stream, unfold};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_domain::{Mode, Start};
+use tidings_domain::{Mode, Start, Unserved};
 use tidings_socketio::Packet;
 use tidings_store::Resync;
 use tokio::time::Instant;
@@ -71,12 +71,13 @@ impl Reader {
                 Some(text.into())
             }
             Served::Resync(reason) => self.start_over(reason).await.map(Bytes::from),
+            Served::Broken => None,
         }
     }
 
     /// `inbox_ready`, and `sync_required` when a cursor could not be resumed.
     fn announcement(&self) -> String {
-        let ready = self.attached.ready(self.app.store.epoch());
+        let ready = self.attached.ready();
         let mut text = String::new();
         if let Ok(packet) = Packet::event("inbox_ready", &(&ready, ready.offset())) {
             push_event(&mut text, packet.json());
@@ -93,10 +94,8 @@ impl Reader {
     async fn start_over(&mut self, reason: Resync) -> Option<String> {
         let user = self.attached.pump.user().clone();
         let located = self.app.store.locate(&user, None).await.ok()?;
-        self.attached.pump.restart(located.head);
-        self.attached.start = Start { cursor: located.head, mode: Mode::Snapshot };
-        self.attached.resync = Some(reason);
-        self.attached.located = located;
+        let start = Start { cursor: located.head, mode: Mode::Snapshot };
+        self.attached.restart(start, &Unserved::default(), Some(reason), located);
         Some(self.announcement())
     }
 }

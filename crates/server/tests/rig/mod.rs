@@ -4,15 +4,17 @@
 
 use async_trait::async_trait;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tidings::realtime::{Hub, Pump, Served};
 use tidings_bus::{Answer, Bus, Link, Listener, Question};
 use tidings_domain::{
-    Change, Content, DeviceId, Epoch, Mark, MarkOp, MarkTarget, NotificationId, Revision, UserId,
+    Change, Content, Cursor, DeviceId, Epoch, Mark, MarkOp, MarkTarget, Moved, NotificationId, Revision,
+    Unserved, UserId,
 };
-use tidings_store::{ArchivedFilter, Edit, InboxQuery, Observer, Outgoing, Range, Store};
+use tidings_store::{ArchivedFilter, Edit, InboxQuery, Observer, Outgoing, Range, Registration, Store};
 use tidings_store_sqlite::SqliteStore;
 
 /// A small generator; the seed is all there is to a run.
@@ -112,11 +114,10 @@ pub struct Inbox {
 impl Inbox {
     /// A device at a node.
     pub async fn attach(&self, hub: &Arc<Hub>, device: &str, cursor: Revision) -> Device {
-        let seat = hub.join(&self.user, DeviceId::new(device).unwrap(), "websocket", 0).unwrap();
-        let head = self.head().await;
-        let pump = Pump::new(self.store.clone(), seat, cursor, head);
+        let pump = self.pump(hub, device, cursor, &Unserved::default()).await;
         Device {
             pump,
+            offset: String::new(),
             start: cursor,
             cursor,
             picture: BTreeMap::new(),
@@ -125,13 +126,39 @@ impl Inbox {
         }
     }
 
+    async fn pump(&self, hub: &Arc<Hub>, device: &str, cursor: Revision, unserved: &Unserved) -> Pump {
+        let device = DeviceId::new(device).unwrap();
+        let seat = hub.join(&self.user, device.clone(), "websocket", 0).unwrap();
+        let located = self.store.locate(&self.user, Some(&device)).await.unwrap();
+        let registration =
+            Registration { device_id: device.clone(), pid: None, start: cursor, transport: "websocket" };
+        self.store.register(&self.user, registration).await.unwrap();
+        Pump::new(self.store.clone(), seat, device, &located, cursor, unserved)
+    }
+
+    /// The device's connection is cut, and it comes back: with its last offset, or with the number alone.
+    pub async fn come_back(&self, hub: &Arc<Hub>, name: &str, device: &mut Device, by_number: bool) {
+        let unserved = if by_number {
+            let located = self.store.locate(&self.user, Some(&DeviceId::new(name).unwrap())).await.unwrap();
+            located.resume.map(|note| Moved::noted_at(&note, device.cursor)).unwrap_or_default()
+        } else {
+            device.offset.parse::<Cursor>().map(|cursor| cursor.unserved).unwrap_or_default()
+        };
+        device.pump = self.pump(hub, name, device.cursor, &unserved).await;
+    }
+
     pub async fn head(&self) -> Revision {
         self.store.locate(&self.user, None).await.unwrap().head
     }
 
     pub async fn send(&self, message: &str) -> NotificationId {
+        self.send_with(message, "{}").await
+    }
+
+    pub async fn send_with(&self, message: &str, data: &str) -> NotificationId {
         let id = NotificationId::new(uuid::Uuid::now_v7());
-        let content = Arc::new(Content::text(message));
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        let content = Arc::new(Content { data, ..Content::text(message) });
         let outgoing =
             Outgoing { user_id: self.user.clone(), id, content, expires_at: None, collapse_key: None };
         self.store.append(vec![outgoing], None).await.unwrap();
@@ -172,6 +199,8 @@ fn essence(notification: &Value) -> Value {
 /// A device as a client library would be: it applies what comes and keeps a cursor.
 pub struct Device {
     pump: Pump,
+    /// The last argument of the last event.
+    offset: String,
     pub start: Revision,
     pub cursor: Revision,
     pub picture: BTreeMap<String, Value>,
@@ -191,6 +220,28 @@ impl Device {
         assert!(waiting.await.is_err(), "there was something");
     }
 
+    /// Takes one event; gives its first argument.
+    pub async fn take_one(&mut self) -> Value {
+        match self.pump.next(1, 2000).await {
+            Served::Frames(frames) => {
+                let [frame] = &frames[..] else { panic!("{} events", frames.len()) };
+                self.apply(frame.packet.json());
+                let event: Vec<Value> = serde_json::from_str(frame.packet.json()).unwrap();
+                event[1].clone()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes a few events, at most.
+    pub async fn take_some(&mut self, most: usize) {
+        let served = tokio::time::timeout(Duration::from_millis(20), self.pump.next(most, 2000)).await;
+        if let Ok(Served::Frames(frames)) = served {
+            // What was on its way when the connection was cut is lost.
+            frames.iter().take(most).for_each(|frame| self.apply(frame.packet.json()));
+        }
+    }
+
     /// Takes everything up to `head`.
     pub async fn follow(&mut self, head: Revision, dice: &mut Dice) {
         while self.cursor < head {
@@ -201,6 +252,7 @@ impl Device {
             match served {
                 Err(_) => {}
                 Ok(Served::Resync(reason)) => panic!("{reason}"),
+                Ok(Served::Broken) => panic!("an event could not be encoded"),
                 Ok(Served::Frames(frames)) => frames.iter().for_each(|frame| self.apply(frame.packet.json())),
             }
         }
@@ -209,8 +261,15 @@ impl Device {
     fn apply(&mut self, json: &str) {
         let event: Vec<Value> = serde_json::from_str(json).unwrap();
         let offset = event.last().and_then(Value::as_str).unwrap();
-        let rev: Revision = offset.rsplit_once(':').unwrap().1.parse().unwrap();
-        assert!(rev > self.cursor, "revision {rev} after {}", self.cursor);
+        self.offset = offset.to_owned();
+        let rev = offset.parse::<Cursor>().unwrap().rev;
+        if let Some(part) = event[1].get("part") {
+            assert_eq!(event[1]["prev"], self.cursor, "a gap");
+            let is_last = part["index"].as_u64().unwrap() + 1 == part["of"].as_u64().unwrap();
+            assert_eq!(rev > self.cursor, is_last, "only the last part moves the cursor");
+        } else {
+            assert!(rev > self.cursor, "revision {rev} after {}", self.cursor);
+        }
         self.badge = event[2]["unread"].as_u64();
         match event[0].as_str().unwrap() {
             "send_notification" => {

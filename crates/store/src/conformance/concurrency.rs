@@ -1,6 +1,6 @@
 use super::Factory;
 use super::fixture::{Fixture, numbers, user};
-use crate::InboxQuery;
+use crate::{ChangesQuery, InboxQuery};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +55,11 @@ pub async fn readers_see_prefixes_only(factory: &dyn Factory) {
             let mut last_round = false;
             while !last_round {
                 last_round = done.load(Ordering::SeqCst);
-                let log = it.store.changes(&ana, 0, 100_000).await.unwrap();
+                let log = it
+                    .store
+                    .changes(&ana, ChangesQuery { bytes: usize::MAX, ..ChangesQuery::new(0, 100_000) })
+                    .await
+                    .unwrap();
                 let revs: Vec<_> = log.entries.iter().map(|entry| entry.rev()).collect();
                 assert_eq!(revs, (1..=log.head).collect::<Vec<_>>(), "all up to the head, and nothing above");
                 assert_eq!(log.counts, numbers(log.head, log.head, log.head));
@@ -90,7 +94,14 @@ pub async fn resumes_are_whole_while_marks_go_on(factory: &dyn Factory) {
         tokio::spawn(async move {
             let mut read = Vec::new();
             while !done.load(Ordering::SeqCst) {
-                let log = it.store.changes(&user("ana"), 0, 100_000).await.unwrap();
+                let log = it
+                    .store
+                    .changes(
+                        &user("ana"),
+                        ChangesQuery { bytes: usize::MAX, ..ChangesQuery::new(0, 100_000) },
+                    )
+                    .await
+                    .unwrap();
                 assert!(!log.has_more);
                 read.push((log.cursor, log.entries.iter().map(|entry| entry.seq()).collect::<BTreeSet<_>>()));
             }

@@ -1,6 +1,6 @@
 use super::Factory;
 use super::fixture::{Fixture, SECOND, marked, numbers, user};
-use crate::{ArchivedFilter, InboxQuery, StatusFilter};
+use crate::{ArchivedFilter, ChangesQuery, InboxQuery, StatusFilter};
 use std::time::Duration;
 use tidings_domain::{Entry, MarkOp, MarkTarget};
 
@@ -25,7 +25,7 @@ pub async fn is_exact_before_any_sweep(factory: &dyn Factory) {
     assert_eq!(it.counts("ana").await, numbers(1, 1, 1));
     assert_eq!(it.store.counts(&whose, Some("orders")).await.unwrap(), numbers(1, 1, 1));
     assert_eq!(it.store.locate(&whose, None).await.unwrap().counts, numbers(1, 1, 1));
-    assert_eq!(it.store.changes(&whose, 0, 10).await.unwrap().counts, numbers(1, 1, 1));
+    assert_eq!(it.store.changes(&whose, ChangesQuery::new(0, 10)).await.unwrap().counts, numbers(1, 1, 1));
     let page = it.store.inbox(&whose, InboxQuery { limit: 1, ..InboxQuery::default() }).await.unwrap();
     assert_eq!((page.counts, page.has_more), (numbers(1, 1, 1), false));
     for status in [StatusFilter::All, StatusFilter::Unread, StatusFilter::Unseen] {

@@ -1,6 +1,6 @@
 use crate::{
-    Appended, ArchivedFilter, Changes, InboxQuery, Marked, Observer, Outgoing, Receipt, Registration, Store,
-    Sweep, Swept,
+    Appended, ArchivedFilter, Changes, ChangesQuery, InboxQuery, Marked, Observer, Outgoing, Receipt,
+    Registration, Store, Sweep, Swept,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap};
@@ -251,16 +251,32 @@ impl Fixture {
 
     /// The whole log above a cursor, page by page.
     pub async fn changes(&self, whose: &str, since: Revision, limit: usize) -> Vec<Entry> {
-        let (mut entries, mut cursor) = (Vec::new(), since);
+        self.changes_by(whose, ChangesQuery::new(since, limit)).await
+    }
+
+    /// The whole log, page by page of this size.
+    pub async fn changes_by(&self, whose: &str, mut query: ChangesQuery) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::new();
         loop {
-            let Changes { entries: page, cursor: next, has_more, head, .. } =
-                self.store.changes(&user(whose), cursor, limit).await.unwrap();
-            assert!(next > cursor || !has_more, "a page that leads nowhere");
-            assert!(page.iter().all(|entry| (cursor + 1..=next).contains(&entry.rev())));
-            entries.extend(page);
-            cursor = next;
+            let page = self.store.changes(&user(whose), query).await.unwrap();
+            let Changes { cursor, next, has_more, head, .. } = page;
+            assert!((cursor, next) > (query.since, query.inside) || !has_more, "a page that leads nowhere");
+            assert!(page.entries.iter().all(|entry| entry.rev() > query.since));
+            let heavy = page.entries.iter().rev().skip(1).map(Entry::wire_size).sum::<usize>();
+            assert!(heavy <= query.bytes, "{heavy} bytes beside the last item");
+            match next {
+                None => assert!(page.entries.iter().all(|entry| entry.rev() <= cursor)),
+                Some(inside) => {
+                    assert_eq!(cursor, query.since, "within a revision the cursor stays before it");
+                    assert!(page.entries.iter().all(|entry| entry.rev() == inside.rev));
+                    assert_eq!(page.entries.last().map(Entry::seq), Some(inside.seq));
+                }
+            }
+            entries.extend(page.entries);
+            (query.since, query.inside) = (cursor, next);
             if !has_more {
-                assert_eq!(cursor, head, "without more the cursor is the head");
+                assert_eq!((cursor, next), (head, None), "without more the cursor is the head");
+                assert!(entries.is_sorted_by_key(|entry| (entry.rev(), entry.seq())));
                 return entries;
             }
         }
@@ -268,7 +284,12 @@ impl Fixture {
 
     /// Everything that is listed, newest first, archived ones too.
     pub async fn everything(&self, whose: &str) -> Vec<Notification> {
-        let query = InboxQuery { archived: ArchivedFilter::Include, limit: 100_000, ..InboxQuery::default() };
+        let query = InboxQuery {
+            archived: ArchivedFilter::Include,
+            limit: 100_000,
+            bytes: usize::MAX,
+            ..InboxQuery::default()
+        };
         self.store.inbox(&user(whose), query).await.unwrap().notifications
     }
 
@@ -278,7 +299,7 @@ impl Fixture {
     }
 
     pub async fn seqs(&self, whose: &str, query: InboxQuery) -> Vec<Revision> {
-        let query = InboxQuery { limit: query.limit.max(1_000), ..query };
+        let query = InboxQuery { limit: query.limit.max(1_000), bytes: usize::MAX, ..query };
         let page = self.store.inbox(&user(whose), query).await.unwrap();
         page.notifications.iter().map(|notification| notification.seq).collect()
     }

@@ -11,6 +11,20 @@ fn seqs(page: &InboxPage) -> Vec<Revision> {
     page.notifications.iter().map(|notification| notification.seq).collect()
 }
 
+pub async fn a_page_is_bounded_by_bytes(factory: &dyn Factory) {
+    let it = Fixture::open(factory).await;
+    it.send_many("ana", 5).await;
+    let size = page(&it, Range::Newest, 1).await.notifications[0].wire_size();
+    for (range, expected) in [(Range::Newest, [5, 4]), (Range::After(1), [3, 2])] {
+        // The last item is the one that reaches the bound.
+        let query = InboxQuery { range, limit: 100, bytes: size + 1, ..InboxQuery::default() };
+        let page = it.store.inbox(&user("ana"), query).await.unwrap();
+        assert_eq!((seqs(&page).as_slice(), page.has_more), (&expected[..], true));
+    }
+    let query = InboxQuery { limit: 100, bytes: 0, ..InboxQuery::default() };
+    assert_eq!(seqs(&it.store.inbox(&user("ana"), query).await.unwrap()), [5]);
+}
+
 pub async fn is_newest_first(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
     let first = it.send_many("ana", 5).await.remove(0).id;

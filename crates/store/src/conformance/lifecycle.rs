@@ -1,6 +1,6 @@
 use super::Factory;
 use super::fixture::{DAY, Fixture, SECOND, device, shape, user};
-use crate::{Appended, Edit, Idempotency, InboxQuery, StoreError, Sweep};
+use crate::{Appended, ChangesQuery, Edit, Idempotency, InboxQuery, StoreError, Sweep};
 use tidings_domain::{Mark, MarkOp, MarkTarget};
 
 pub async fn everything_survives_reopening(factory: &dyn Factory) {
@@ -60,7 +60,7 @@ pub async fn a_closed_store_is_unavailable(factory: &dyn Factory) {
         store.sweep(sweep).await.unwrap_err(),
         store.notification(id).await.unwrap_err(),
         store.inbox(&ana, InboxQuery { limit: 1, ..InboxQuery::default() }).await.unwrap_err(),
-        store.changes(&ana, 0, 1).await.unwrap_err(),
+        store.changes(&ana, ChangesQuery::new(0, 1)).await.unwrap_err(),
         store.counts(&ana, None).await.unwrap_err(),
         store.ready().await.unwrap_err(),
     ];

@@ -69,8 +69,11 @@ macro_rules! conformance {
                 numbering_goes_on_after_everything_is_gone, an_edit_or_a_mark_does_not_make_young;
             changes: come_in_order_of_revision, what_changed_twice_comes_once, never_cut_a_revision, are_complete_page_by_page,
                 refuse_a_cursor_above_the_head, of_nothing_are_empty, end_at_the_head, tombstones_are_among_them,
-                behind_counts_up_to_its_cap, reach_back_is_the_smallest_cursor, huge_cursors_are_only_above_the_head;
-            inbox: is_newest_first, pages_both_ways_without_loss, paging_is_steady_under_inserts, filters_by_status,
+                behind_counts_up_to_its_cap, a_page_is_bounded_by_bytes,
+                a_revision_larger_than_a_page_comes_in_pieces, what_moves_away_between_two_pieces_comes_later,
+                a_place_within_what_does_not_exist_is_refused, what_moved_is_known_by_where_it_was_created,
+                a_note_of_a_resume_stays_with_its_device, reach_back_is_the_smallest_cursor, huge_cursors_are_only_above_the_head;
+            inbox: a_page_is_bounded_by_bytes, is_newest_first, pages_both_ways_without_loss, paging_is_steady_under_inserts, filters_by_status,
                 filters_by_archived, filters_by_category, has_more_speaks_of_the_direction, carries_the_numbers,
                 huge_bounds_are_only_bounds;
             numbers: follow_every_operation, of_a_category, reads_create_nothing, one_notification_by_its_id;

@@ -11,7 +11,8 @@ use super::Factory;
 use super::fixture::{Fixture, ManualClock, RETENTION, device, numbers, shape, user};
 use super::random::Random;
 use crate::{
-    ArchivedFilter, Edit, InboxQuery, Outgoing, Range, Registration, Resync, StatusFilter, StoreError, Swept,
+    ArchivedFilter, ChangesQuery, Edit, InboxQuery, Outgoing, Range, Registration, Resync, StatusFilter,
+    StoreError, Swept,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -681,6 +682,7 @@ impl Run {
             category: self.random.pick(&CATEGORIES).map(str::to_owned),
             range: *self.random.pick(&[Range::Newest, Range::Before(bound), Range::After(bound)]),
             limit: 1 + self.random.below(8) as usize,
+            ..InboxQuery::default()
         };
         let (inbox, now) = (&self.inboxes[whose], self.it.now());
         let matches = |row: &&Row| {
@@ -740,18 +742,27 @@ impl Run {
         let smallest = (inbox.floor..=inbox.head)
             .find(|cursor| inbox.rows.iter().filter(|row| row.rev > *cursor).count() as u64 <= reach);
         assert_eq!(Some(store.reach_back(&name, reach).await.unwrap()), smallest, "{whose}: {reach}");
+        for up_to in [since, since + reach] {
+            let moved = inbox.rows.iter().filter(|row| {
+                row.seq > since && row.seq <= up_to && row.rev > up_to && row.deleted_at.is_none()
+            });
+            let moved: Vec<Revision> = moved.map(|row| row.seq).collect();
+            assert_eq!(store.moved(&name, since, up_to).await.unwrap(), moved, "{whose}: {since} to {up_to}");
+        }
         let refused = if since < inbox.floor {
             Some(Resync::BelowFloor)
         } else {
             (since > inbox.head).then_some(Resync::AboveHead)
         };
         if let Some(resync) = refused {
-            let answer = store.changes(&name, since, limit).await.unwrap_err();
+            let answer = store.changes(&name, ChangesQuery::new(since, limit)).await.unwrap_err();
             assert_eq!(answer, StoreError::ResyncRequired(resync), "{whose}: {since}");
             return;
         }
         let mut picture = inbox.pictures[since as usize].clone();
-        let mut came = self.it.changes(whose, since, limit).await;
+        // Often so few bytes that a revision of several does not fit into a page.
+        let bytes = *self.random.pick(&[1, 1_000, 5_000, usize::MAX]);
+        let came = self.it.changes_by(whose, ChangesQuery { bytes, ..ChangesQuery::new(since, limit) }).await;
         for entry in &came {
             match entry {
                 Entry::Live(new) => picture.insert(new.seq, look_of(new)),
@@ -759,8 +770,6 @@ impl Run {
             };
         }
         assert_eq!(picture, inbox.picture(), "{whose}: from {since}, {limit} at a time");
-        // Within a revision any order will do.
-        came.sort_by_key(|entry| (entry.rev(), entry.seq()));
         let expected = log.iter().map(|row| match row.deleted_at {
             None => shape(&row.notification(whose)),
             Some(_) => serde_json::to_string(&Tombstone { id: row.id, seq: row.seq, rev: row.rev }).unwrap(),

@@ -1,6 +1,6 @@
 use super::Factory;
 use super::fixture::{Fixture, numbers, user};
-use crate::{Edit, InboxQuery, Located};
+use crate::{ChangesQuery, Edit, InboxQuery, Located};
 use tidings_domain::MarkOp;
 
 pub async fn follow_every_operation(factory: &dyn Factory) {
@@ -57,7 +57,7 @@ pub async fn reads_create_nothing(factory: &dyn Factory) {
         assert!(it.get(it.new_id()).await.is_none());
         let query = InboxQuery { limit: 10, ..InboxQuery::default() };
         assert_eq!(it.store.inbox(&whose, query).await.unwrap().head, 0);
-        assert_eq!(it.store.changes(&whose, 0, 10).await.unwrap().head, 0);
+        assert_eq!(it.store.changes(&whose, ChangesQuery::new(0, 10)).await.unwrap().head, 0);
         assert_eq!(it.store.acknowledge(&whose, None, 0, 0).await.unwrap(), 0);
     }
     assert!(it.heard().is_empty());

@@ -1,6 +1,6 @@
 use super::Factory;
 use super::fixture::{DAY, Fixture, RETENTION, SECOND, marked, numbers, user};
-use crate::{Edit, Resync, StoreError, Sweep};
+use crate::{ChangesQuery, Edit, Resync, StoreError, Sweep};
 use tidings_domain::{Entry, MarkOp, MarkTarget};
 
 pub async fn old_ones_are_deleted_then_removed(factory: &dyn Factory) {
@@ -55,10 +55,10 @@ pub async fn a_cursor_below_the_floor_must_resync(factory: &dyn Factory) {
     let floor = it.store.locate(&user("ana"), None).await.unwrap().floor;
     assert_eq!(floor, 2);
     for cursor in [0, 1] {
-        let refused = it.store.changes(&user("ana"), cursor, 10).await.unwrap_err();
+        let refused = it.store.changes(&user("ana"), ChangesQuery::new(cursor, 10)).await.unwrap_err();
         assert_eq!(refused, StoreError::ResyncRequired(Resync::BelowFloor));
     }
-    assert!(it.store.changes(&user("ana"), floor, 10).await.is_ok());
+    assert!(it.store.changes(&user("ana"), ChangesQuery::new(floor, 10)).await.is_ok());
 }
 
 pub async fn archived_ones_go_too(factory: &dyn Factory) {

@@ -7,7 +7,7 @@ use super::model::{self, CATEGORIES, DEVICES, USERS};
 use crate::transfer::{
     Inbox, InboxRecord, Intake, Record, Sink, Slice, Source, Totals, TransferError, export, import,
 };
-use crate::{Appended, IDEMPOTENCY_TTL, Idempotency, StoreError};
+use crate::{Appended, ChangesQuery, IDEMPOTENCY_TTL, Idempotency, StoreError};
 use async_trait::async_trait;
 use std::time::Duration;
 use tidings_domain::{Entry, Mark, MarkOp, MarkTarget, Timestamp};
@@ -78,7 +78,7 @@ async fn picture(it: &Fixture, whose: &str) -> Vec<String> {
     for since in 0..=at.head + 1 {
         seen.push(format!("above {since}: {}", it.store.behind(&name, since, u64::MAX).await.unwrap()));
         seen.push(format!("the last {since}: {}", it.store.reach_back(&name, since).await.unwrap()));
-        if let Err(refused) = it.store.changes(&name, since, 7).await {
+        if let Err(refused) = it.store.changes(&name, ChangesQuery::new(since, 7)).await {
             seen.push(refused.to_string());
             continue;
         }
