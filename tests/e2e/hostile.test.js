@@ -42,13 +42,13 @@ async function gone(hear) {
   assert.ok(status === 400 || said.endsWith('1'), `${status} ${said}`);
 }
 
-/** A body is refused with this status; or the connection ended while it was still written, which loses the answer. */
+/** A body is refused with this status, also where it is refused while it is still written. */
 async function turnedAway(server, path, body, headers, status) {
   const raw = new Raw(server);
   raw.write(post(server, path, [`Content-Length: ${Buffer.byteLength(body)}`, ...headers]));
   raw.write(body);
   await raw.got('\r\n\r\n');
-  assert.ok(raw.answer === '' || raw.answer.startsWith(`HTTP/1.1 ${status} `), `${path}: ${raw.answer}`);
+  assert.ok(raw.answer.startsWith(`HTTP/1.1 ${status} `), `${path}: ${raw.answer}`);
   await raw.vanish();
 }
 
@@ -248,7 +248,7 @@ describe('HTTP', () => {
         }
         raw.write('\r\n\r\n');
         await refused(raw, 'a request with such a head');
-        assert.ok(raw.answer === '' || /^HTTP\/1\.1 4\d\d /.test(raw.answer), raw.answer);
+        assert.match(raw.answer, /^HTTP\/1\.1 431 /);
       })));
 
   test('polling without a session, with a wrong one, too much, twice at once', (t) =>
@@ -265,7 +265,7 @@ describe('HTTP', () => {
           const raw = new Raw(server);
           raw.write(post(server, `${POLLING}&sid=unknown`, ['Transfer-Encoding: chunked']));
           await within(`an endless body of kind ${kind}`, raw.push(repeated(`10000\r\n${'x'.repeat(65_536)}\r\n`, 32)), 5_000);
-          assert.match(raw.answer, /^(HTTP\/1\.1 400 |$)/);
+          assert.ok(await raw.got(/^HTTP\/1\.1 400 /), raw.answer);
           await raw.vanish();
         } else if (kind === 2) {
           // Endless, to a session: it goes with it.
@@ -273,7 +273,7 @@ describe('HTTP', () => {
           const raw = new Raw(server);
           raw.write(post(server, path, ['Transfer-Encoding: chunked']));
           await within(`an endless body of kind ${kind}`, raw.push(repeated(`10000\r\n${'x'.repeat(65_536)}\r\n`, 32)), 5_000);
-          assert.match(raw.answer, /^(HTTP\/1\.1 413 |$)/);
+          assert.ok(await raw.got(/^HTTP\/1\.1 413 /), raw.answer);
           await raw.vanish();
           await gone(hear);
         } else if (kind === 3) {
@@ -355,7 +355,7 @@ describe('HTTP', () => {
           raw.write(post(server, '/v1/notifications', ['Content-Type: application/json', `Content-Length: ${10 * MEGABYTE.length}`]));
           await raw.push(repeated(MEGABYTE, 10));
           await raw.got('\r\n\r\n');
-          assert.match(raw.answer, /^(HTTP\/1\.1 413 |$)/);
+          assert.match(raw.answer, /^HTTP\/1\.1 413 /);
           await raw.vanish();
         } else if (kind === 1) {
           await turnedAway(server, '/v1/notifications', deep, [json], 400);

@@ -1,6 +1,6 @@
 //! What the whole server shares.
 
-use crate::http::Requests;
+use crate::http::{Answers, Requests};
 use crate::realtime::{Goodbyes, Hub};
 use crate::supervise::Workers;
 use ipnet::IpNet;
@@ -29,6 +29,8 @@ pub struct App {
     pub auth: Auth,
     /// How many requests of one place or key were served this second.
     pub requests: Requests,
+    /// The budget of answers that are being written.
+    pub answers: Arc<Answers>,
     /// Which pages may talk to the server.
     pub origins: Origins,
     /// The operator's bounds.

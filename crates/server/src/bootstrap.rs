@@ -2,7 +2,7 @@
 
 use crate::app::{App, Limits};
 use crate::config::Config;
-use crate::http::Requests;
+use crate::http::{Answers, Requests};
 use crate::realtime::{Hub, SEND_LIMIT, STALL, check_heads, serve_socket};
 use crate::supervise::Workers;
 use crate::tls::{Tls, TlsError};
@@ -97,6 +97,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         origins: origins(&config, auth.is_open()),
         auth,
         requests: Requests::new(config.max_requests_per_second),
+        answers: Answers::new(config.max_answers),
         limits: Limits {
             body: config.max_body,
             batch: config.max_batch,
@@ -222,7 +223,13 @@ pub async fn serve(
     });
     let router = http::router(app.clone(), &sockets);
     let stop_accepting = CancellationToken::new();
-    let site = http::Site { app: app.clone(), router, tls, head_timeout: config.handshake };
+    let site = http::Site {
+        app: app.clone(),
+        router,
+        tls,
+        patience: http::Patience { keep_alive: config.keep_alive, head: config.handshake },
+        connections: http::Connections::new(connection_bounds(config)),
+    };
     let mut serving = tokio::spawn(http::serve(site, listeners, stop_accepting.clone(), config.drain));
 
     if app.auth.is_open() {
@@ -278,6 +285,24 @@ fn origins(config: &Config, open: bool) -> Origins {
         (true, false) => Origins::addresses(),
     };
     base.with(config.allowed_origins.iter().cloned()).with_hosts(config.allowed_hosts.iter().cloned())
+}
+
+/// No more than there are descriptors for, whatever is configured: past those the system refuses everybody.
+fn connection_bounds(config: &Config) -> http::Bounds {
+    let most = http::descriptors();
+    let all = if config.max_connections == 0 { most } else { config.max_connections.min(most) };
+    if all < config.max_connections {
+        tracing::warn!(
+            all,
+            "there are file descriptors for fewer connections than TIDINGS_MAX_CONNECTIONS says"
+        );
+    }
+    http::Bounds {
+        all,
+        per_address: config.max_connections_per_address,
+        limit_loopback: config.limit_loopback,
+        trusted_proxies: config.trusted_proxies.clone(),
+    }
 }
 
 fn socket_config(config: &Config, origins: &Origins) -> tidings_socketio::Config {

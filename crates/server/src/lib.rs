@@ -11,6 +11,7 @@ mod hangup;
 pub mod healthcheck;
 mod http;
 mod input;
+mod log_line;
 pub mod logging;
 pub mod realtime;
 pub mod revocation;

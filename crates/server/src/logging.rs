@@ -1,6 +1,7 @@
 //! The log.
 
 use crate::config::{Config, ConfigError};
+use crate::log_line::WithRequestId;
 use crate::supervise::what;
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
@@ -12,9 +13,11 @@ pub fn start(config: &Config) -> Result<(), ConfigError> {
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
     let started = if config.log_json {
-        log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        let log = log.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        log.map_event_format(|line| WithRequestId { line, is_json: true }).try_init()
     } else {
-        log.with_ansi(stderr().is_terminal()).try_init()
+        let log = log.with_ansi(stderr().is_terminal());
+        log.map_event_format(|line| WithRequestId { line, is_json: false }).try_init()
     };
     log_panics();
     started.map_err(|error| ConfigError(format!("the log cannot be started: {error}")))

@@ -98,7 +98,7 @@ mod tests {
     use crate::app::Limits;
     use crate::bootstrap::serve;
     use crate::config::{Config, resolve};
-    use crate::http::Requests;
+    use crate::http::{Answers, Requests};
     use crate::realtime::Hub;
     use crate::supervise::Workers;
     use std::collections::HashMap;
@@ -139,6 +139,7 @@ mod tests {
             clock,
             started: Instant::now(),
             requests: Requests::new(0),
+            answers: Answers::new(config.max_answers),
             origins: Origins::same_origin(),
             limits: Limits {
                 body: config.max_body,

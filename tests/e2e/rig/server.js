@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { run, temporaryFolder } from './run.js';
+import { BINARY, run, temporaryFolder } from './run.js';
 import { store } from './store.js';
 import { within } from './until.js';
 
@@ -17,13 +17,14 @@ export async function runToEnd(t, options) {
 
 /** One server with its store. It may be killed and started again; port and store stay. */
 export class Server {
-  static async start(t, { env = {}, args = [], data, cwd } = {}) {
+  static async start(t, { env = {}, args = [], data, cwd, descriptors } = {}) {
     const server = new Server();
     t.after(() => server.kill());
     server.cwd = cwd ?? (await temporaryFolder(t));
     const own = { TIDINGS_DATA_DIR: data ?? join(server.cwd, 'data') };
     server.env = { PORT: '0', ...(data || 'MONGODB_URI' in env ? own : await store(own)), ...env };
     server.args = args;
+    server.descriptors = descriptors;
     await server.restart();
     return server;
   }
@@ -38,7 +39,9 @@ export class Server {
 
   /** Starts it (again) and waits until it says where it listens. */
   async restart() {
-    this.ran = run({ args: this.args, env: this.env, cwd: this.cwd });
+    // `descriptors`, as `ulimit -n` takes it, with which the server begins.
+    const limited = this.descriptors && { binary: '/bin/sh', args: ['-c', `ulimit ${this.descriptors} && exec "$0" "$@"`, BINARY, ...this.args] };
+    this.ran = run({ args: this.args, env: this.env, cwd: this.cwd, ...limited });
     const listening = new Promise((settle) => {
       const look = () => {
         const found = /listening on (https?:\/\/\S+?:(\d+))/.exec(this.log);

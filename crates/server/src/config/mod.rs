@@ -55,6 +55,8 @@ pub struct Config {
     pub drain: Duration,
     /// To send a request's headers and to finish a handshake.
     pub handshake: Duration,
+    /// How long an idle HTTP connection is kept.
+    pub keep_alive: Duration,
     /// To register a connected socket.
     pub register: Duration,
     /// One request, in bytes.
@@ -63,6 +65,12 @@ pub struct Config {
     pub max_batch: usize,
     /// One message or polling body on a socket, in bytes.
     pub max_packet: usize,
+    /// Answers that are being written, all together, in bytes.
+    pub max_answers: usize,
+    /// Connections in all; 0: as many as there are descriptors for.
+    pub max_connections: usize,
+    /// Connections of one address; 0: no limit.
+    pub max_connections_per_address: usize,
     /// Sockets in all; 0: no limit.
     pub max_sockets: usize,
     /// Sockets of one user; 0: no limit.
@@ -134,10 +142,14 @@ impl Config {
             retention: days(values, "TIDINGS_RETENTION_DAYS")?,
             drain: seconds(values, "TIDINGS_DRAIN_SECONDS")?,
             handshake: seconds_from_1(values, "TIDINGS_HANDSHAKE_SECONDS")?,
+            keep_alive: seconds_from_1(values, "TIDINGS_KEEP_ALIVE_SECONDS")?,
             register: seconds_from_1(values, "TIDINGS_REGISTER_SECONDS")?,
             max_body: number_from_1(values, "TIDINGS_MAX_BODY_BYTES")?,
             max_batch: number_from_1(values, "TIDINGS_MAX_BATCH_BYTES")?,
             max_packet: number_from_1(values, "TIDINGS_MAX_PACKET_BYTES")?,
+            max_answers: number_from_1(values, "TIDINGS_MAX_ANSWER_BYTES")?,
+            max_connections: optional(values, "TIDINGS_MAX_CONNECTIONS", WHOLE)?.unwrap_or_default(),
+            max_connections_per_address: required(values, "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS", WHOLE)?,
             max_sockets: required(values, "TIDINGS_MAX_SOCKETS", WHOLE)?,
             max_sockets_per_user: required(values, "TIDINGS_MAX_SOCKETS_PER_USER", WHOLE)?,
             max_sockets_per_address: required(values, "TIDINGS_MAX_SOCKETS_PER_ADDRESS", WHOLE)?,

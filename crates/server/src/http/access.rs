@@ -49,13 +49,26 @@ pub async fn owners(
         }
         Ok(principal)
     };
-    match allowed.await {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
+    let principal = match allowed.await {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
+    };
+    // What reads a page needs room for it; a stream has its own window.
+    let reads = request.method().is_safe() && !request.uri().path().ends_with("/stream");
+    let reserved = match reads {
+        true => app.answers.reserve().await.map(Some),
+        false => Ok(None),
+    };
+    let reserved = match reserved {
+        Ok(reserved) => reserved,
+        Err(problem) => return problem.into_response(),
+    };
+    request.extensions_mut().insert(principal);
+    let mut response = next.run(request).await;
+    if let Some(reserved) = reserved {
+        response.extensions_mut().insert(reserved);
     }
+    response
 }
 
 fn owner(params: &RawPathParams) -> Result<UserId, Problem> {

@@ -5,7 +5,7 @@ use crate::http::problem::{Code, Problem};
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 use tidings_socketio::ClientAddress;
 use tokio::time::{Duration, Instant};
@@ -28,7 +28,8 @@ pub fn client(app: &App, headers: &HeaderMap, peer: IpAddr) -> Result<ClientAddr
     Ok(ClientAddress(client))
 }
 
-/// The nearest address that is not a trusted proxy's. What an untrusted peer says of itself is not believed.
+/// The nearest address that is not a trusted proxy's. What an untrusted peer says of itself is not believed. A client
+/// that a proxy reports in a way that cannot be read counts as that proxy, with the limits that hold for clients.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
@@ -36,9 +37,13 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     }
     let mut nearest = peer;
     let lines: Vec<&str> =
-        headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Some(address) = hop_address(hop.trim()) else { break };
+        headers.get_all(FORWARDED).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).map(str::trim);
+    for hop in hops.filter(|hop| !hop.is_empty()) {
+        let Some(address) = hop_address(hop) else {
+            // A loopback client is exempt from limits, and who is behind a loopback proxy is not.
+            return if nearest.is_loopback() { Ipv4Addr::UNSPECIFIED.into() } else { nearest };
+        };
         nearest = address;
         if !is_trusted(&address) {
             break;
@@ -47,13 +52,28 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     nearest
 }
 
+/// An address as proxies write it: bare or in brackets, with or without a port, a zone or quotes.
 fn hop_address(hop: &str) -> Option<IpAddr> {
-    let address = hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
-    address.map(|address: IpAddr| address.to_canonical())
+    let hop = hop.strip_prefix('"').and_then(|hop| hop.strip_suffix('"')).unwrap_or(hop);
+    let v6 = match hop.strip_prefix('[') {
+        Some(bracketed) => {
+            let (inside, after) = bracketed.split_once(']')?;
+            let port = after.strip_prefix(':').map(str::parse::<u16>);
+            if !after.is_empty() && !matches!(port, Some(Ok(_))) {
+                return None;
+            }
+            inside
+        }
+        None => hop,
+    };
+    let without_zone = v6.split_once('%').map_or(v6, |(address, _)| address);
+    let v6 = without_zone.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let v4 = || hop.parse::<Ipv4Addr>().ok().or_else(|| Some(*hop.parse::<SocketAddrV4>().ok()?.ip()));
+    v6.or_else(|| v4().map(IpAddr::V4)).map(|address| address.to_canonical())
 }
 
 /// Whoever has an IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) if v6.is_loopback() => address,
@@ -121,6 +141,52 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("10.0.0.1", &["1.2.3.4, nonsense"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn an_address_is_read_as_proxies_write_it() {
+        for (said, expected) in [
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+            ("\"1.2.3.4\"", "1.2.3.4"),
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("1.2.3.4,", "1.2.3.4"),
+            ("1.2.3.4, ,", "1.2.3.4"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%25eth0]:443", "fe80::1"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[said]), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_read_counts_as_the_proxy_and_is_limited() {
+        let trusted = ["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        let client = |peer: &str, forwarded: &[u8]| {
+            let headers =
+                HeaderMap::from_iter([(FORWARDED, http::HeaderValue::from_bytes(forwarded).unwrap())]);
+            client_address(peer.parse().unwrap(), &headers, &trusted)
+        };
+        for said in [
+            "unknown",
+            "_hidden",
+            "[::1",
+            "[2001:db8::1]x",
+            "[2001:db8::1]:x",
+            "1.2.3",
+            "1.2.3.4, unknown",
+            "\u{e9}",
+        ] {
+            let local = client("127.0.0.1", said.as_bytes());
+            assert!(!local.is_loopback(), "{said}: {local}");
+            assert_eq!(local, client("127.0.0.1", b"unknown"), "{said}");
+            assert_eq!(client("10.0.0.1", said.as_bytes()).to_string(), "10.0.0.1", "{said}");
+        }
+        assert_eq!(client("10.0.0.1", b"unknown, 10.0.0.2").to_string(), "10.0.0.2");
+        // Nothing was reported: a program of this machine asks the server itself.
+        assert!(client("127.0.0.1", b"").is_loopback());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! around the router and not layers of it: a layer costs every request a copy of the router and an allocation, measured
 //! at up to 17 % of a send's CPU for three of them.
 
-use crate::http::Site;
 use crate::http::address::client;
+use crate::http::answers::{Held, Reserved};
 use crate::http::problem::{Code, Problem};
-use axum::body::Body;
+use crate::http::request_id::X_REQUEST_ID;
+use crate::http::{RequestId, Site};
+use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 use std::convert::Infallible;
@@ -14,30 +16,17 @@ use tidings_socketio::Foreign;
 use tower::ServiceExt;
 
 /// Serves one request of `peer`: refuses what a page elsewhere sends and what is too much, answers preflights, and lets the
-/// rest through to its route.
-pub async fn guarded(site: &Site, mut request: Request<Body>, peer: IpAddr) -> Result<Response, Infallible> {
-    let mut response = match check(site, &mut request) {
-        Err(problem) => problem.into_response(),
-        Ok(()) => {
-            let for_browser = Cors::of(&request);
-            let mut response = if matches!(for_browser, Some(Cors::Preflight { .. })) {
-                StatusCode::NO_CONTENT.into_response()
-            } else {
-                match client(&site.app, request.headers(), peer) {
-                    Ok(address) => {
-                        request.extensions_mut().insert(address);
-                        site.router.clone().oneshot(request).await?
-                    }
-                    Err(problem) => problem.into_response(),
-                }
-            };
-            if let Some(cors) = for_browser {
-                cors.write(response.headers_mut());
-            }
-            response
-        }
-    };
+/// rest through to its route. Beside the answer what it holds until it is written.
+pub async fn guarded(
+    site: &Site,
+    request: Request<Body>,
+    peer: IpAddr,
+) -> Result<(Response, Option<Held>), Infallible> {
+    let id = RequestId::of(request.headers());
+    let name = id.header();
+    let (mut response, held) = id.scope(answered(site, request, peer)).await?;
     let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, name);
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Only what says so itself may be kept by a cache: the page and its files.
@@ -45,7 +34,52 @@ pub async fn guarded(site: &Site, mut request: Request<Body>, peer: IpAddr) -> R
     if site.tls.is_some() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    Ok(response)
+    Ok((response, held))
+}
+
+async fn answered(
+    site: &Site,
+    mut request: Request<Body>,
+    peer: IpAddr,
+) -> Result<(Response, Option<Held>), Infallible> {
+    if let Err(problem) = check(site, &mut request) {
+        return Ok((problem.into_response(), None));
+    }
+    let cors = Cors::of(&request);
+    let (mut response, held) = if matches!(cors, Some(Cors::Preflight { .. })) {
+        (StatusCode::NO_CONTENT.into_response(), None)
+    } else {
+        routed(site, request, peer).await?
+    };
+    if let Some(cors) = cors {
+        cors.write(response.headers_mut());
+    }
+    Ok((response, held))
+}
+
+async fn routed(
+    site: &Site,
+    mut request: Request<Body>,
+    peer: IpAddr,
+) -> Result<(Response, Option<Held>), Infallible> {
+    match client(&site.app, request.headers(), peer) {
+        Ok(address) => request.extensions_mut().insert(address),
+        Err(problem) => return Ok((problem.into_response(), None)),
+    };
+    let changes_nothing = request.method().is_safe();
+    let is_counted = ["/v1/", "/api/"].iter().any(|prefix| {
+        request.uri().path().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    });
+    let mut response = site.router.clone().oneshot(request).await?;
+    if !is_counted {
+        return Ok((response, None));
+    }
+    let reserved = response.extensions_mut().remove::<Reserved>();
+    let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    Ok(match site.app.answers.settle(reserved, size.unwrap_or_default(), changes_nothing) {
+        Ok(held) => (response, held),
+        Err(problem) => (problem.into_response(), None),
+    })
 }
 
 /// What must hold of every request, before its route is even looked for.

@@ -1,3 +1,4 @@
+use crate::http::RequestId;
 use crate::input::{Malformed, Refused};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -77,7 +78,7 @@ pub struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// The JSON of a problem.
+/// The JSON of a problem. That of a batch's item has no request of its own.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemBody {
     r#type: &'static str,
@@ -85,11 +86,31 @@ pub struct ProblemBody {
     status: u16,
     code: &'static str,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
 }
 
+impl ProblemBody {
+    /// The status that it tells.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// With a status that no code has.
+    pub fn with_status(self, status: u16) -> Self {
+        let known = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        Self { status, title: known.unwrap_or(self.title), ..self }
+    }
+}
+
 impl Problem {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.code, Code::RateLimited | Code::Unavailable)
+    }
+
     /// A problem with a text for people.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }
@@ -105,11 +126,24 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }
 
+    /// Its JSON in the answer to a request.
+    pub fn body_for(self, request: Option<RequestId>) -> ProblemBody {
+        ProblemBody { request_id: request.map(|id| id.as_str().to_owned()), ..self.body() }
+    }
+
     /// Its JSON.
     pub fn body(self) -> ProblemBody {
         let (status, code, title) = self.code.parts();
         let Self { detail, errors, .. } = self;
-        ProblemBody { r#type: "about:blank", title, status: status.as_u16(), code, detail, errors }
+        ProblemBody {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            code,
+            detail,
+            request_id: None,
+            errors,
+        }
     }
 }
 
@@ -117,8 +151,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, ..) = self.code.parts();
         let code = self.code;
-        let retry = matches!(self.code, Code::RateLimited | Code::Unavailable);
-        let json = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let retry = self.is_retryable();
+        let json = serde_json::to_vec(&self.body_for(RequestId::current())).unwrap_or_default();
         let mut response = (status, json).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
