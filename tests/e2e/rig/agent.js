@@ -6,7 +6,7 @@ import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { DeviceLog } from '../checker.js';
 import { run } from './run.js';
-import { until } from './until.js';
+import { until, within } from './until.js';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const clients = resolve(root, 'tests/clients');
@@ -119,7 +119,7 @@ export class AgentDevice {
     const id = (this.#next += 1);
     const answered = new Promise((settle) => this.#answers.set(id, settle));
     this.agent.tell({ client: this.name, id, emit: event, args });
-    return answered;
+    return within(`${this.name}: the answer to ${event}`, answered);
   }
 
   /** What it attaches with from its next connection on. */
