@@ -1,7 +1,9 @@
 use super::Factory;
 use super::fixture::{DAY, Fixture, SECOND, device, shape, user};
-use crate::{Appended, ChangesQuery, Edit, Idempotency, InboxQuery, StoreError, Sweep};
-use tidings_domain::{Mark, MarkOp, MarkTarget};
+use crate::{
+    Appended, ChangesQuery, Edit, Idempotency, InboxQuery, Outgoing, Registration, StoreError, Sweep,
+};
+use tidings_domain::{DeviceId, Mark, MarkOp, MarkTarget, UserId};
 
 pub async fn everything_survives_reopening(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
@@ -83,4 +85,27 @@ pub async fn two_stores_have_two_epochs(factory: &dyn Factory) {
     assert_eq!(two.head("ana").await, 0);
     one.send("ana", "m").await;
     assert_eq!(two.head("ana").await, 0, "and nothing else in common");
+}
+
+/// A rule that came later refuses such an id in a request; what is stored under it is still there.
+pub async fn ids_of_older_rules_are_read(factory: &dyn Factory) {
+    let it = Fixture::open(factory).await;
+    let (whose, phone) = (UserId::stored("..").unwrap(), DeviceId::stored(".").unwrap());
+    let outgoing = Outgoing { user_id: whose.clone(), ..it.outgoing("ana", "m") };
+    let id = outgoing.id;
+    let key = || Some(Idempotency { key: "k".into(), fingerprint: [1; 32], note: Vec::new() });
+    let stored = it.store.append(vec![outgoing.clone()], key()).await.unwrap();
+    let Appended::Stored(receipts) = stored else { panic!("first use") };
+    let pid = Some("pid".to_owned());
+    let registration = Registration { device_id: phone.clone(), pid, start: 0, transport: "sse" };
+    it.store.register(&whose, registration).await.unwrap();
+    let it = it.reopen(factory).await;
+    assert_eq!(it.get(id).await.unwrap().user_id, whose);
+    assert_eq!(it.store.registration("pid").await.unwrap(), Some((whose.clone(), phone.clone())));
+    assert_eq!(it.store.devices(&whose).await.unwrap()[0].device_id, phone);
+    let again = it.store.append(vec![outgoing], key()).await.unwrap();
+    assert_eq!(again, Appended::Replayed { receipts, note: Vec::new() });
+    assert!(it.store.recall(id).await.unwrap());
+    it.clock.advance(DAY * 100);
+    assert_eq!(it.sweep().await.purged, 1);
 }

@@ -94,7 +94,7 @@ macro_rules! conformance {
                 the_observer_hears_in_order,
                 marks_and_sends_keep_the_counts;
             lifecycle: everything_survives_reopening, a_closed_store_is_unavailable, is_ready,
-                two_stores_have_two_epochs;
+                two_stores_have_two_epochs, ids_of_older_rules_are_read;
             model: agrees_with_the_store;
         }
     };
