@@ -178,13 +178,12 @@ impl Session {
         match self.try_register(argument).await {
             Ok((ready, new)) => {
                 answer(&self.socket, ack, &ready)?;
-                if new { self.announce(&ready).map_err(|_| End::Close) } else { Ok(()) }
+                if new { self.announce(&ready).map_err(end_of) } else { Ok(()) }
             }
             Err(failure) if ack.is_some() => answer(&self.socket, ack, &failure),
             Err(failure) => {
-                let sent =
-                    Packet::event("register_failed", &(failure,)).map(|packet| self.socket.send(&packet));
-                if matches!(sent, Ok(Ok(_))) { Ok(()) } else { Err(End::Close) }
+                let packet = Packet::event("register_failed", &(failure,)).map_err(SendError::Encode);
+                packet.and_then(|packet| self.socket.send(&packet)).map(drop).map_err(end_of)
             }
         }
     }

@@ -250,7 +250,7 @@ impl Session {
     async fn run(&mut self) -> End {
         loop {
             let end = match self.wait().await {
-                Happened::Incoming(None) => Some(End::Gone),
+                Happened::Incoming(None) => return End::Gone,
                 Happened::Incoming(Some(Incoming::Event(event))) => {
                     let ended = Box::pin(self.on_event(event)).await.err();
                     self.forgive();
@@ -275,15 +275,17 @@ impl Session {
                 }
                 Happened::Ended => Some(End::Disconnect),
             };
-            if let Some(end) = end {
-                return end;
+            match end {
+                // Nothing can be sent any more. What the client sent before it left is still carried out.
+                None | Some(End::Gone) => {}
+                Some(end) => return end,
             }
         }
     }
 
     async fn wait(&mut self) -> Happened {
         // Callbacks for a client that does not read would pile up: it is not listened to until it reads.
-        let crowded = self.is_crowded();
+        let (crowded, gone) = (self.is_crowded(), self.is_gone());
         let shut = self.gate.shut_until(Instant::now());
         let deadline = self.deadline();
         let Self { socket, attached, .. } = self;
@@ -306,7 +308,7 @@ impl Session {
             };
         };
         let Reading { attached, window, acker, .. } = &mut **reading;
-        let room = window.room().filter(|_| !crowded);
+        let room = window.room().filter(|_| !crowded && !gone);
         let (feed, key) = (attached.pump.seat().feed.clone(), attached.pump.seat().key);
         tokio::select! {
             happened = incoming => happened,
@@ -329,13 +331,17 @@ impl Session {
         match &self.attached {
             None => Some(self.since + self.app.limits.register),
             // Whether the bytes go out at all is watched by the transport.
-            Some(_) if self.is_crowded() => None,
+            Some(_) if self.is_crowded() || self.is_gone() => None,
             Some(reading) => reading.window.waiting_since().map(|since| since + STALL),
         }
     }
 
     fn is_crowded(&self) -> bool {
-        self.socket.queued_bytes() > SEND_BUFFER
+        self.socket.queued_bytes() > SEND_BUFFER && !self.is_gone()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.socket.close_reason().is_some()
     }
 
     /// Does what is due: not registered in time, no progress for too long, the token's end.
@@ -432,7 +438,7 @@ impl Session {
         let start = Start { cursor: located.head, mode: Mode::Snapshot };
         attached.restart(start, &Unserved::default(), Some(reason), located);
         let ready = attached.ready();
-        self.announce(&ready).map_err(|_| End::Close)
+        self.announce(&ready).map_err(commands::end_of)
     }
 }
 
