@@ -117,9 +117,56 @@ impl Acker {
 mod tests {
     use super::*;
     use crate::logging::captured;
-    use tidings_domain::SystemClock;
-    use tidings_store::Silent;
+    use tidings_domain::{Content, NotificationId, SystemClock};
+    use tidings_store::{Outgoing, Silent};
     use tidings_store_sqlite::{Options, SqliteStore};
+
+    /// One of an inbox with three notifications.
+    async fn acker(folder: &tempfile::TempDir) -> Acker {
+        let store =
+            SqliteStore::open(folder.path(), Options::default(), Arc::new(SystemClock), Arc::new(Silent));
+        let (store, user) = (Arc::new(store.unwrap()), UserId::new("ana").unwrap());
+        let content = Arc::new(Content::text("hello"));
+        let one = || Outgoing {
+            user_id: user.clone(),
+            id: NotificationId::new(uuid::Uuid::now_v7()),
+            content: content.clone(),
+            expires_at: None,
+            collapse_key: None,
+        };
+        store.append(vec![one(), one(), one()], None).await.unwrap();
+        Acker::new(store, user, DeviceId::new("phone").unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_one_is_stored_takes_one_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut acker = acker(&folder).await;
+        assert!(acker.confirm(0, 1, None), "the first is written at once");
+        assert!(acker.confirm(0, 3, Some(AckId(1))), "the second waits for it");
+        assert!(!acker.confirm(0, 2, Some(AckId(2))), "the third is merged with the second");
+        let first = acker.done().await;
+        assert_eq!((first.result, first.callbacks), (Ok(1), vec![]));
+        let second = acker.done().await;
+        assert_eq!((second.result, second.callbacks), (Ok(3), vec![AckId(1), AckId(2)]));
+        assert!(!acker.is_writing());
+    }
+
+    #[tokio::test]
+    async fn without_room_for_callbacks_a_write_is_under_way_that_makes_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut acker = acker(&folder).await;
+        acker.confirm(0, 1, None);
+        let asked = (0..).map(AckId).take_while(|id| {
+            acker.confirm(0, 2, Some(*id));
+            acker.has_room()
+        });
+        let asked = asked.count() + 1;
+        assert!(acker.is_writing());
+        assert!(acker.done().await.callbacks.is_empty());
+        assert!(acker.has_room());
+        assert_eq!(acker.done().await.callbacks.len(), asked, "every callback is answered");
+    }
 
     #[tokio::test]
     async fn what_cannot_be_stored_as_a_device_leaves_is_logged_with_its_user() {
