@@ -5,7 +5,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use tidings_bus::Online;
 use tidings_domain::{DeviceId, Revision, Timestamp};
+use tidings_store::Device;
 
 #[derive(Serialize)]
 pub struct Answer {
@@ -30,16 +32,28 @@ pub async fn devices(
     query.finish()?;
     let devices = app.store.devices(&user).await?;
     let online = app.hub.online(&user).await;
-    let devices = devices.into_iter().map(|device| {
-        let now =
-            online.iter().find(|online| online.device == device.device_id).map(|online| online.transport);
-        Told {
-            online: now.is_some(),
-            transport: now.map_or(device.transport, str::to_owned),
-            device_id: device.device_id,
-            cursor: device.cursor,
-            last_seen_at: device.last_seen_at,
+    let (now, known) = (app.clock.now(), devices.len());
+    let mut data: Vec<Told> = devices
+        .into_iter()
+        .map(|Device { device_id, cursor, last_seen_at, transport }| Told {
+            online: false,
+            device_id,
+            cursor,
+            last_seen_at,
+            transport,
+        })
+        .collect();
+    for Online { device, transport } in online {
+        let transport = transport.to_owned();
+        match data.iter_mut().find(|told| told.device_id == device) {
+            Some(told) => (told.online, told.transport) = (true, transport),
+            // At another node, of an inbox that has nothing yet: of that nothing is stored, and nothing can be confirmed.
+            None => {
+                data.push(Told { device_id: device, cursor: 0, online: true, last_seen_at: now, transport })
+            }
         }
-    });
-    Ok(Json(Answer { data: devices.collect() }))
+    }
+    // Last seen first, as the store has them.
+    data.rotate_left(known);
+    Ok(Json(Answer { data }))
 }
