@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A user as the application names them: 1..128 bytes, no control characters. Cheap to clone.
+/// A user as the application names them: 1..128 bytes, no control characters, none that turn the direction of the text, and
+/// neither `.` nor `..`, which no URL can name. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
@@ -28,22 +29,48 @@ fn check(field: &str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Turns the direction of the text around it, so that an id looks like another one: embeddings, overrides and isolates.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+impl UserId {
+    /// Takes a text that keeps the limits; the error names the field.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        let user = Self::stored(text)?;
+        if matches!(text, "." | "..") {
+            return Err(Invalid::one("user_id", "must be neither . nor .., which no URL can name"));
+        }
+        if text.chars().any(turns_text) {
+            return Err(Invalid::one("user_id", "must not contain bidirectional-override characters"));
+        }
+        Ok(user)
+    }
+
+    /// Takes a text that a store kept. What it was taken by was the rule of its day: a rule that came later must not make
+    /// unreadable what is stored. So this asks only what every version has asked.
+    pub fn stored(text: &str) -> Result<Self, Invalid> {
+        check("user_id", text)?;
+        Ok(Self(Arc::from(text)))
+    }
+}
+
+impl DeviceId {
+    /// Takes a text that keeps the limits; the error names the field.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        Self::stored(text)
+    }
+
+    /// Takes a text that a store kept.
+    pub fn stored(text: &str) -> Result<Self, Invalid> {
+        check("device_id", text)?;
+        Ok(Self(Arc::from(text)))
+    }
+}
+
 macro_rules! text_id {
-    ($name:ident, $field:literal) => {
+    ($name:ident) => {
         impl $name {
-            /// Takes a text that keeps the limits; the error names the field.
-            pub fn new(text: &str) -> Result<Self, Invalid> {
-                check($field, text)?;
-                Ok(Self(Arc::from(text)))
-            }
-
-            /// Takes a text that a store kept. What it was taken by was the rule of its day: a rule that came later must not
-            /// make unreadable what is stored. So this asks only what every version has asked.
-            pub fn stored(text: &str) -> Result<Self, Invalid> {
-                check($field, text)?;
-                Ok(Self(Arc::from(text)))
-            }
-
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -71,8 +98,8 @@ macro_rules! text_id {
     };
 }
 
-text_id!(UserId, "user_id");
-text_id!(DeviceId, "device_id");
+text_id!(UserId);
+text_id!(DeviceId);
 
 /// A notification's id: a UUIDv7, so that ids made later sort later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -124,6 +151,20 @@ mod tests {
         for bad in ["", "a\nb", "\u{7f}", &"x".repeat(129)] {
             assert!(UserId::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_user_can_be_named_by_a_url_and_looks_like_itself() {
+        for bad in [".", "..", "a\u{202e}b", "\u{202d}", "a\u{2066}", "\u{202a}a\u{202c}"] {
+            assert!(UserId::new(bad).is_err(), "{bad:?}");
+            let stored = UserId::stored(bad).unwrap();
+            let json = serde_json::to_string(&stored).unwrap();
+            assert_eq!(serde_json::from_str::<UserId>(&json).unwrap(), stored, "{bad:?}");
+        }
+        for good in ["...", ".a", "a.", "a..b", "\u{5d0}\u{200f}", "a/b", "%2e"] {
+            assert!(UserId::new(good).is_ok(), "{good:?}");
+        }
+        assert!(UserId::stored("").is_err() && UserId::stored("a\nb").is_err());
     }
 
     #[test]
