@@ -39,8 +39,8 @@ impl Operation for Append {
         let mut drafts = self.drafts(tx.mongo, now).await?;
         let mut more = Writes::default();
         if let Some(idempotency) = &self.idempotency {
-            match remembered(tx, &idempotency.key).await? {
-                Some(first) if time(first.created_at) > now.before(IDEMPOTENCY_TTL) => {
+            match tx.one(remembered(&idempotency.key)).await? {
+                Some(first) if is_young(&first, now) => {
                     return Ok(Plan::nothing(replay(first, idempotency)?));
                 }
                 // Past its time: only who finds it as it was found here takes its place.
@@ -107,8 +107,22 @@ async fn collapse(tx: &mut Tx<'_>, draft: &mut Draft, key: &str) -> Result<(), F
     Ok(())
 }
 
-async fn remembered(tx: &mut Tx<'_>, key: &str) -> Result<Option<KeyDocument>, Failure> {
-    tx.one(Query::new(IDEMPOTENCY, ID, doc! { "_id": key })).await
+fn remembered(key: &str) -> Query {
+    Query::new(IDEMPOTENCY, ID, doc! { "_id": key })
+}
+
+fn is_young(first: &KeyDocument, now: Timestamp) -> bool {
+    time(first.created_at) > now.before(IDEMPOTENCY_TTL)
+}
+
+/// The first answer under a key, if it is known and young enough.
+pub(crate) async fn first_answer(
+    mongo: &Mongo,
+    idempotency: &Idempotency,
+) -> Result<Option<Appended>, Failure> {
+    let first: Option<KeyDocument> = remembered(&idempotency.key).one(mongo).await?;
+    let now = mongo.now();
+    first.filter(|first| is_young(first, now)).map(|first| replay(first, idempotency)).transpose()
 }
 
 /// The first answer under this key.

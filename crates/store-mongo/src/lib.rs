@@ -245,6 +245,10 @@ impl Store for MongoStore {
         sweep::sweep(&self.mongo, &self.turns, sweep).await
     }
 
+    async fn first_answer(&self, idempotency: &Idempotency) -> Result<Option<Appended>, StoreError> {
+        self.read(|| append::first_answer(&self.mongo, idempotency)).await
+    }
+
     async fn notification(&self, id: NotificationId) -> Result<Option<Notification>, StoreError> {
         self.read(|| notification::notification(&self.mongo, id)).await
     }

@@ -5,9 +5,9 @@ use crate::number::bound;
 use crate::state::{self, FOUND};
 use crate::transaction::{Inbox, Tx};
 use crate::writer::Operation;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
-use tidings_domain::{Kind, MarkOp, Notification, NotificationId, State, UserId};
+use tidings_domain::{Kind, MarkOp, Notification, NotificationId, State, Timestamp, UserId};
 use tidings_store::{Appended, Fingerprint, IDEMPOTENCY_TTL, Idempotency, Outgoing, Receipt, StoreError};
 
 /// Stores all or none, each as the newest of its inbox.
@@ -40,7 +40,7 @@ impl Operation for Append {
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<Appended, Failure> {
         if let Some(idempotency) = &self.idempotency
-            && let Some(replayed) = replay(tx, idempotency)?
+            && let Some(replayed) = replay(tx.conn, idempotency, tx.now)?
         {
             return Ok(replayed);
         }
@@ -125,13 +125,16 @@ fn collapse(tx: &mut Tx<'_>, inbox: &mut Inbox, key: &str) -> Result<(), Failure
 }
 
 /// The first answer under this key, if it is known and young enough.
-fn replay(tx: &Tx<'_>, idempotency: &Idempotency) -> Result<Option<Appended>, Failure> {
-    let first = tx
-        .conn
+pub(crate) fn replay(
+    conn: &Connection,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Result<Option<Appended>, Failure> {
+    let first = conn
         .prepare_cached(
             "SELECT fingerprint, receipts, note FROM idempotency WHERE key = ?1 AND created_at > ?2",
         )?
-        .query_row((&idempotency.key, tx.now.before(IDEMPOTENCY_TTL).as_millis()), |row| {
+        .query_row((&idempotency.key, now.before(IDEMPOTENCY_TTL).as_millis()), |row| {
             Ok((row.get::<_, Fingerprint>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
         })
         .optional()?;

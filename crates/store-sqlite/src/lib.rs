@@ -237,6 +237,11 @@ impl Store for SqliteStore {
         self.writer.submit(sweep::Slice { sweep }).await
     }
 
+    async fn first_answer(&self, idempotency: &Idempotency) -> Result<Option<Appended>, StoreError> {
+        let (idempotency, now) = (idempotency.clone(), self.now());
+        self.readers.read(move |conn| append::replay(conn, &idempotency, now)).await
+    }
+
     async fn notification(&self, id: NotificationId) -> Result<Option<Notification>, StoreError> {
         let now = self.now();
         self.readers.read(move |conn| notification::notification(conn, id, now)).await

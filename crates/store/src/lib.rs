@@ -143,6 +143,12 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- reads --------------------------------------------------------------------------------------------------
 
+    /// The first answer under an idempotency key, as [`Store::append`] would give it again, and
+    /// [`StoreError::IdempotencyMismatch`] as there. `None` when the key is not known: it says nothing of what others do at
+    /// the same moment, so that only `append` may store under the key. For a request that is refused now but may be the
+    /// retry of one that was stored.
+    async fn first_answer(&self, idempotency: &Idempotency) -> Result<Option<Appended>, StoreError>;
+
     /// One notification; `None` when unknown, deleted or expired.
     async fn notification(&self, id: NotificationId) -> Result<Option<Notification>, StoreError>;
 

@@ -22,6 +22,29 @@ pub async fn the_same_key_gets_the_first_answer(factory: &dyn Factory) {
     assert!(matches!(other, Appended::Stored(_)));
 }
 
+pub async fn a_first_answer_is_found_without_storing(factory: &dyn Factory) {
+    let it = Fixture::open(factory).await;
+    assert_eq!(it.store.first_answer(&key("k", 1)).await, Ok(None));
+    let first = it.store.append(vec![it.outgoing("ana", "once")], Some(key("k", 1))).await.unwrap();
+    let Appended::Stored(receipts) = first else { panic!("{first:?}") };
+    it.heard();
+    let again = Idempotency { note: b"another note".to_vec(), ..key("k", 1) };
+    let replayed = Appended::Replayed { receipts, note: vec![1, 0, 255] };
+    assert_eq!(it.store.first_answer(&again).await, Ok(Some(replayed.clone())));
+    assert_eq!(it.store.first_answer(&key("k", 2)).await, Err(StoreError::IdempotencyMismatch));
+    assert_eq!(it.store.first_answer(&key("l", 1)).await, Ok(None));
+    assert!(it.heard().is_empty());
+    assert_eq!(it.head("ana").await, 1);
+    // To ask leaves a key free, and a known one as old as it is.
+    let other = it.store.append(vec![it.outgoing("ana", "other")], Some(key("l", 2))).await.unwrap();
+    assert!(matches!(other, Appended::Stored(_)));
+    it.clock.advance(IDEMPOTENCY_TTL - SECOND);
+    assert_eq!(it.store.first_answer(&key("k", 1)).await, Ok(Some(replayed)));
+    it.clock.advance(SECOND);
+    assert_eq!(it.store.first_answer(&key("k", 1)).await, Ok(None));
+    assert_eq!(it.store.first_answer(&key("k", 2)).await, Ok(None), "a forgotten key has no fingerprint");
+}
+
 pub async fn another_fingerprint_is_refused_and_stores_nothing(factory: &dyn Factory) {
     let it = Fixture::open(factory).await;
     it.store.append(vec![it.outgoing("ana", "a")], Some(key("k", 1))).await.unwrap();

@@ -56,7 +56,7 @@ macro_rules! conformance {
                 changing_nothing_takes_no_revision, leaves_the_state_as_it_is, reaches_archived_ones,
                 of_what_is_gone_is_none, moves_the_category, moves_the_expiry;
             recall: deletes_from_every_device, of_what_is_gone_is_false, reaches_archived_ones_and_keeps_the_counts;
-            idempotency: the_same_key_gets_the_first_answer, another_fingerprint_is_refused_and_stores_nothing,
+            idempotency: the_same_key_gets_the_first_answer, a_first_answer_is_found_without_storing, another_fingerprint_is_refused_and_stores_nothing,
                 a_day_later_the_key_is_free, of_many_at_once_exactly_one_stores, a_refused_call_leaves_the_key_free,
                 the_note_and_many_receipts_come_back;
             collapse: replaces_what_is_unread_with_a_revision_of_its_own, spares_what_is_read_archived_or_deleted,
