@@ -6,11 +6,13 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { io } from 'socket.io-client';
 import { Mongo } from './rig/mongo.js';
 import { freePort } from './rig/port.js';
 import { Proxy } from './rig/proxy.js';
 import { run as start, Server, temporaryFolder } from './rig/server.js';
+import { connect } from './rig/socket.js';
 import { until } from './rig/until.js';
 
 const run = promisify(execFile);
@@ -194,7 +196,10 @@ describe('the original routes', { concurrency: 4 }, () => {
       [{ user_id: '', message: 'm' }, 'user_id'],
       [{ user_id: 'ana' }, 'message'],
       [{ user_id: 'ana', message: '' }, 'message'],
-      [{ user_id: 'ana', message: 7 }, 'message'],
+      [{ user_id: 'ana', message: ['m'] }, 'message'],
+      [{ user_id: { id: 'ana' }, message: 'm' }, 'user_id'],
+      [{ user_id: '..', message: 'm' }, 'user_id'],
+      [{ user_id: 'ana', message: 'm', actions: [{ label: 'Go', url: '' }] }, 'actions[0].url'],
     ]) {
       const { status, type, body: problem } = await server.request('POST', '/api/notifications/send', body);
       assert.equal(status, 400, JSON.stringify(body));
@@ -203,6 +208,71 @@ describe('the original routes', { concurrency: 4 }, () => {
       assert.deepEqual(problem.errors.map((error) => error.field), [field], JSON.stringify(body));
     }
     assert.deepEqual(await server.ask('GET', '/api/notifications/ana'), []);
+  });
+
+  test('their paths are taken as Express takes them', async (t) => {
+    const server = await Server.start(t);
+    const body = { user_id: 'Ana', message: 'm' };
+    for (const path of ['/api/notifications/send', '/api/notifications/send/', '/API/Notifications/Send', '/Api/NOTIFICATIONS/SEND/']) {
+      assert.equal((await server.request('POST', path, body)).status, 200, path);
+    }
+    for (const path of ['/api/notifications/Ana', '/api/notifications/Ana/', '/API/Notifications/Ana', '/Api/NOTIFICATIONS/Ana/?limit=&before=']) {
+      assert.equal((await server.ask('GET', path)).length, 4, path);
+    }
+    assert.equal((await server.ask('GET', '/api/notifications/ana/')).length, 0, 'a name has its letters');
+    for (const path of ['/api/health', '/api/health/', '/API/Health', '/Api/HEALTH/']) {
+      assert.equal(await server.ask('GET', path), 'OK', path);
+    }
+    for (const path of ['/V1/notifications', '/v1/notifications/', '/api/notifications/send//', '/api/notifications/']) {
+      const { status } = await server.request('POST', path, { to: 'Ana', ...body });
+      assert.ok([404, 405].includes(status), `${path}: ${status}`);
+    }
+    assert.equal((await server.inbox('Ana')).meta.head, 4);
+  });
+
+  test('a user may be called send', async (t) => {
+    const server = await Server.start(t);
+    await server.ask('POST', '/api/notifications/send', { user_id: 'send', message: 'for send' });
+    for (const path of ['/api/notifications/send', '/api/notifications/send/', '/API/notifications/send?limit=1']) {
+      assert.deepEqual((await server.ask('GET', path)).map(({ message }) => message), ['for send'], path);
+    }
+    assert.equal((await server.request('HEAD', '/api/notifications/send')).status, 200);
+    assert.deepEqual((await server.inbox('send')).data.map(({ message }) => message), ['for send']);
+  });
+
+  test('numbers and booleans are taken as their text, and an empty text for an optional field as none', async (t) => {
+    const server = await Server.start(t);
+    const client = connect(t, server.url);
+    await client.connected();
+    assert.equal((await client.emit('register_user', 42)).user_id, '42');
+    const sent = await server.ask('POST', '/api/notifications/send', {
+      user_id: 42, message: true, title: 7, url: '', avatar: '', category: '', expires_at: '', priority: '', collapse_key: '', data: '',
+      actions: [{ label: 1, url: '/go', icon: 'x' }],
+    });
+    await client.count(1);
+    const stored = await server.notification(sent.id);
+    assert.deepEqual(
+      [stored.user_id, stored.message, stored.title, stored.url, stored.avatar, stored.category, stored.expires_at, stored.priority, stored.data, stored.actions],
+      ['42', 'true', '7', null, null, null, null, 'normal', {}, [{ label: '1', url: '/go' }]],
+    );
+    assert.deepEqual(client.notifications.map(({ id }) => id), [sent.id]);
+    assert.equal((await server.ask('GET', '/api/notifications/42')).length, 1);
+    for (const number of [{ user_id: 42 }, true]) {
+      assert.equal((await client.emit('register_user', number)).ok, true, JSON.stringify(number));
+    }
+  });
+
+  test('a byte order mark and gzip are taken', async (t) => {
+    const server = await Server.start(t);
+    const body = JSON.stringify({ user_id: 'ana', message: 'm' });
+    const send = (bytes, headers) => server.request('POST', '/api/notifications/send', Buffer.from(bytes), headers);
+    assert.equal((await send(`\ufeff${body}`)).status, 200);
+    assert.equal((await send(gzipSync(body), { 'content-encoding': 'gzip' })).status, 200);
+    assert.equal((await send(gzipSync(`\ufeff${body}`), { 'content-encoding': 'GZIP' })).status, 200);
+    for (const none of ['', 'identity', 'Identity']) {
+      assert.equal((await send(body, { 'content-encoding': none })).status, 200, none);
+    }
+    assert.equal((await server.inbox('ana')).meta.head, 6);
   });
 
   test('bad page parameters are refused by name', async (t) => {

@@ -2,8 +2,8 @@
 //! that runs the same functions for a moment on every change. None may panic, whatever the bytes.
 
 use crate::input::{
-    Attach, Query, check_json, read_ack, read_batch, read_edit, read_mark, read_original, read_send,
-    read_sync, read_ttl,
+    Attach, Query, check_batch, clean_json, halves, read_ack, read_batch, read_edit, read_mark,
+    read_original, read_send, read_sync, read_ttl,
 };
 use tidings_domain::{Cursor, NotificationId, Timestamp, UserId};
 
@@ -28,22 +28,30 @@ pub const TARGETS: &[(&str, Target)] = &[
 /// The JSON bodies of HTTP and of socket events.
 pub fn body(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if check_json(bytes).is_err() {
-        return;
+    let text = halves::replace(text);
+    if check_batch(text.as_bytes()).is_ok() {
+        let _ = read_batch(&text).map(|batch| batch.items().count());
     }
-    if let Ok(draft) = read_send(text, NOW) {
+    let Ok(text) = clean_json(&text) else { return };
+    for draft in
+        [read_send(&text), read_original(&text)].into_iter().flatten().flat_map(|draft| draft.at(NOW))
+    {
         assert!(!draft.to.0.is_empty(), "a send to nobody");
         assert!(draft.content.check().is_ok(), "a content past its limits");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(draft.content.data.get()).is_ok(),
+            "strict parsers read it"
+        );
     }
-    let _ = (read_original(text, NOW), read_batch(text, NOW).map(Iterator::count), read_edit(text, NOW));
-    let _ = (read_mark(text), read_ack(text), read_sync(text), read_ttl(text));
+    let _ = read_edit(&text, NOW);
+    let _ = (read_mark(&text), read_ack(&text), read_sync(&text), read_ttl(&text));
 }
 
 /// The `auth` of a CONNECT and the argument of `register_user`.
 pub fn attach(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if check_json(bytes).is_ok() {
-        let _ = (Attach::from_auth(text), Attach::from_argument(text));
+    if let Ok(text) = clean_json(text) {
+        let _ = (Attach::from_auth(&text), Attach::from_argument(&text));
     }
 }
 

@@ -244,7 +244,7 @@ impl Node {
     /// The user whose channel it is.
     fn user_of(&self, channel: &[u8]) -> Option<UserId> {
         let name = channel.strip_prefix(self.options.prefix.as_bytes())?.strip_prefix(b"u:")?;
-        UserId::new(std::str::from_utf8(name).ok()?).ok()
+        UserId::stored(std::str::from_utf8(name).ok()?).ok()
     }
 
     /// Where a node's answers arrive.

@@ -1,25 +1,18 @@
 use crate::app::App;
 use crate::http::extract::BatchJson;
-use crate::http::idempotency::{Answered, IdempotencyKey, replayed};
-use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::idempotency::{IdempotencyKey, Judged, answered, replayed};
+use crate::http::problem::{Code, Problem};
 use crate::http::send::{Sent, outgoing};
-use crate::input::read_batch;
+use crate::http::verdicts::{Note, Problems, Verdict};
+use crate::input::{Batch, in_item, read_batch};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-
-/// What became of an item, as far as it is known before storing: kept beside an idempotency key, so that a replay tells the
-/// same. The ids and numbers come from the receipts.
-#[derive(Serialize, Deserialize)]
-enum Verdict {
-    /// Stored for so many users.
-    Stored(usize),
-    /// Refused, with this problem.
-    Refused(Box<RawValue>),
-}
+use tidings_domain::{Invalid, Timestamp};
+use tidings_store::Outgoing;
 
 #[derive(Serialize)]
 struct Answer {
@@ -40,26 +33,22 @@ pub async fn batch(
     BatchJson(body): BatchJson,
 ) -> Result<Response, Problem> {
     let mut verdicts = Vec::new();
-    let mut all = Vec::new();
-    for item in read_batch(&body, app.clock.now())? {
-        verdicts.push(match item {
-            Ok(draft) => {
-                let before = all.len();
-                all.extend(outgoing(draft));
-                Verdict::Stored(all.len() - before)
-            }
-            Err(refused) => Verdict::Refused(raw(&Problem::from(refused).body())?),
-        });
-        if all.len() > MOST {
-            let detail = format!("a batch may reach {MOST} users in all");
-            return Err(tidings_domain::Invalid::one("notifications", detail).into());
-        }
-    }
-    let note = serde_json::to_vec(&verdicts).map_err(broken)?;
-    let answered: Answered = app.store.append(all, key.of("batch", &body, note)).await?.into();
+    let answered = answered(&app, key, "batch", &body, |now| {
+        let (outgoing, judged) = judge(&read_batch(&body)?, now)?;
+        verdicts = judged;
+        Ok(Judged { outgoing, note: Note::of(&verdicts, now).to_bytes()? })
+    })
+    .await?;
     let again = answered.note.is_some();
     if let Some(note) = answered.note {
-        verdicts = serde_json::from_slice(&note).map_err(broken)?;
+        // The same body, judged at the moment of the first answer, has the problems that it had then.
+        verdicts = match Note::from_bytes(&note)? {
+            Note::Judged { at, stored } => {
+                let (_, judged) = judge(&read_batch(&body)?, Timestamp::from_millis(at))?;
+                Verdict::settled(judged, &stored)?
+            }
+            Note::Whole(verdicts) => verdicts,
+        };
     }
     let mut receipts = answered.receipts.into_iter();
     let results = verdicts
@@ -79,10 +68,27 @@ pub async fn batch(
 /// One transaction must not grow without bound, however many users each item names.
 const MOST: usize = 10_000;
 
-fn raw(problem: &ProblemBody) -> Result<Box<RawValue>, Problem> {
-    serde_json::value::to_raw_value(problem).map_err(broken)
+fn judge(batch: &Batch<'_>, now: Timestamp) -> Result<(Vec<Outgoing>, Vec<Verdict>), Problem> {
+    let (mut all, mut verdicts, mut problems) = (Vec::new(), Vec::new(), Problems::default());
+    for (index, item) in batch.items().enumerate() {
+        let draft = item.and_then(|item| item.at(now).map_err(|invalid| in_item(index, invalid.into())));
+        verdicts.push(match draft {
+            Ok(draft) => {
+                let before = all.len();
+                all.extend(outgoing(draft));
+                Verdict::Stored(all.len() - before)
+            }
+            Err(invalid) => Verdict::Refused(problems.of(index, invalid)?),
+        });
+        if all.len() > MOST {
+            let detail = format!("a batch may reach {MOST} users in all");
+            return Err(Invalid::one("notifications", detail).into());
+        }
+    }
+    Ok((all, verdicts))
 }
 
-fn broken(error: serde_json::Error) -> Problem {
+/// An answer or a note that cannot be written or read.
+pub fn broken(error: serde_json::Error) -> Problem {
     Problem::new(Code::Unavailable, format!("the answer cannot be written: {error}"))
 }

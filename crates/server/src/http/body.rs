@@ -1,4 +1,6 @@
+use crate::http::coding::{Coding, coding, inflate, too_large};
 use crate::http::problem::{Code, Problem};
+use crate::input::{Malformed, halves};
 use axum::body::Body;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
@@ -11,17 +13,45 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// answer instead of a broken connection.
 const THROWN_AWAY: usize = 8 * 1024 * 1024;
 
-/// Reads a JSON body of at most `limit` bytes in which every key is unique.
-pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<String, Problem> {
+/// Reads a JSON body of at most `limit` bytes, also after it was inflated.
+pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     check_type(headers)?;
-    let bytes = match tokio::time::timeout(PATIENCE, collect(body, limit)).await {
-        Ok(collected) => collected?,
-        Err(_) => return Err(Problem::new(Code::RequestTimeout, "the body took too long to arrive")),
-    };
+    let coding = coding(headers)?;
+    let bytes = arrived(body, limit).await?;
+    decoded(bytes, coding, limit)
+}
+
+/// The same, where the body may be left out; then it is empty, whatever the headers say of it.
+pub async fn read_optional(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let bytes = arrived(body, limit).await?;
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    check_type(headers)?;
+    decoded(bytes, coding(headers)?, limit)
+}
+
+/// The text of a body, with halves of surrogate pairs replaced, if it passes `check`.
+pub fn as_text(mut bytes: Vec<u8>, check: fn(&[u8]) -> Result<(), Malformed>) -> Result<String, Problem> {
+    halves::replace_in(&mut bytes);
     let text = String::from_utf8(bytes)
         .map_err(|_| Problem::new(Code::InvalidRequest, "the body cannot be read: it is not UTF-8"))?;
-    crate::input::check_json(text.as_bytes())?;
+    check(text.as_bytes())?;
     Ok(text)
+}
+
+async fn arrived(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    match tokio::time::timeout(PATIENCE, collect(body, limit)).await {
+        Ok(collected) => collected,
+        Err(_) => Err(Problem::new(Code::RequestTimeout, "the body took too long to arrive")),
+    }
+}
+
+fn decoded(bytes: Vec<u8>, coding: Coding, limit: usize) -> Result<Vec<u8>, Problem> {
+    match coding {
+        Coding::Identity => Ok(bytes),
+        Coding::Gzip => inflate(&bytes, limit),
+    }
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
@@ -41,7 +71,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
         }
     }
     if thrown_away > 0 {
-        return Err(Problem::new(Code::PayloadTooLarge, format!("the body may have at most {limit} bytes")));
+        return Err(too_large(limit));
     }
     Ok(bytes)
 }
@@ -56,11 +86,6 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
             Code::UnsupportedMediaType,
             "the body must be sent as Content-Type: application/json",
         ));
-    }
-    let plain =
-        headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.as_bytes() == b"identity");
-    if !plain {
-        return Err(Problem::new(Code::UnsupportedMediaType, "an encoded (compressed) body is not read"));
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! What routes take from a request, valid or refused.
 
 use crate::app::App;
-use crate::http::body::read_json;
+use crate::http::body::{as_text, read_body, read_optional};
 use crate::http::problem::{Code, Problem};
-use crate::input::Query;
+use crate::input::{Query, check_batch, check_json};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
 use std::sync::Arc;
@@ -55,11 +55,47 @@ impl FromRequest<Arc<App>> for Json {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        read_json(&parts.headers, body, app.limits.body).await.map(Self)
+        let bytes = read_body(&parts.headers, body, app.limits.body).await?;
+        as_text(bytes, check_json).map(Self)
     }
 }
 
-/// A JSON body of at most `TIDINGS_MAX_BATCH_BYTES`.
+/// The same on a route of the original, which took a byte order mark before the JSON.
+pub struct OriginalJson(pub String);
+
+impl FromRequest<Arc<App>> for OriginalJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let mut bytes = read_body(&parts.headers, body, app.limits.body).await?;
+        if bytes.starts_with(MARK) {
+            bytes.drain(..MARK.len());
+        }
+        as_text(bytes, check_json).map(Self)
+    }
+}
+
+/// U+FEFF in UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A JSON body that may be left out, which is `{}`.
+pub struct OptionalJson(pub String);
+
+impl FromRequest<Arc<App>> for OptionalJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_optional(&parts.headers, body, app.limits.body).await?;
+        if bytes.is_empty() {
+            return Ok(Self("{}".to_owned()));
+        }
+        as_text(bytes, check_json).map(Self)
+    }
+}
+
+/// A batch as JSON, of at most `TIDINGS_MAX_BATCH_BYTES`. Its items are not checked yet.
 pub struct BatchJson(pub String);
 
 impl FromRequest<Arc<App>> for BatchJson {
@@ -67,6 +103,7 @@ impl FromRequest<Arc<App>> for BatchJson {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        read_json(&parts.headers, body, app.limits.batch).await.map(Self)
+        let bytes = read_body(&parts.headers, body, app.limits.batch).await?;
+        as_text(bytes, check_batch).map(Self)
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::http::address::client;
 use crate::http::answers::{Held, Reserved};
+use crate::http::original_path;
 use crate::http::problem::{Code, Problem};
 use crate::http::request_id::X_REQUEST_ID;
 use crate::http::{RequestId, Site};
@@ -66,6 +67,7 @@ async fn routed(
         Ok(address) => request.extensions_mut().insert(address),
         Err(problem) => return Ok((problem.into_response(), None)),
     };
+    original_path::normalize(&mut request);
     let changes_nothing = request.method().is_safe();
     let is_counted = ["/v1/", "/api/"].iter().any(|prefix| {
         request.uri().path().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))

@@ -6,8 +6,8 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use tidings_domain::{Invalid, limits};
-use tidings_store::{Appended, Idempotency, Receipt};
+use tidings_domain::{Invalid, Timestamp, limits};
+use tidings_store::{Appended, Idempotency, Outgoing, Receipt};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -35,11 +35,45 @@ impl FromRequestParts<Arc<App>> for IdempotencyKey {
 
 impl IdempotencyKey {
     /// What the store needs to tell a retry from another request.
-    pub fn of(self, route: &str, body: &str, note: Vec<u8>) -> Option<Idempotency> {
+    fn of(self, route: &str, body: &str) -> Option<Idempotency> {
         let key = self.0?;
         let fingerprint =
             Sha256::new().chain_update(route).chain_update([0]).chain_update(body).finalize().into();
-        Some(Idempotency { key, fingerprint, note })
+        Some(Idempotency { key, fingerprint, note: Vec::new() })
+    }
+}
+
+/// What a request asks to be stored, judged at one moment.
+pub struct Judged {
+    /// To be stored, all or none.
+    pub outgoing: Vec<Outgoing>,
+    /// Kept beside the key; see [`Idempotency::note`].
+    pub note: Vec<u8>,
+}
+
+/// Stores what a request asks for, or finds what was stored when the same request came before. `judge` says what a request
+/// of this moment asks for; its refusal does not hold for a retry, whose moment was another one. So every route that sends
+/// goes this way, and none reads the clock itself.
+///
+/// The store looks a key up before it stores anything under it, so that only a refusal needs a look-up of its own.
+pub async fn answered(
+    app: &App,
+    key: IdempotencyKey,
+    route: &str,
+    body: &str,
+    judge: impl FnOnce(Timestamp) -> Result<Judged, Problem>,
+) -> Result<Answered, Problem> {
+    let idempotency = key.of(route, body);
+    match (judge(app.clock.now()), idempotency) {
+        (Ok(Judged { outgoing, note }), idempotency) => {
+            let idempotency = idempotency.map(|idempotency| Idempotency { note, ..idempotency });
+            Ok(app.store.append(outgoing, idempotency).await?.into())
+        }
+        (Err(problem), Some(idempotency)) => {
+            let first = app.store.first_answer(&idempotency).await?;
+            first.map(Answered::from).ok_or(problem)
+        }
+        (Err(problem), None) => Err(problem),
     }
 }
 

@@ -14,8 +14,9 @@ use tidings_store::InboxQuery;
 pub async fn list_original(
     State(app): State<Arc<App>>,
     InboxOf(user): InboxOf,
-    Parameters(mut query): Parameters,
+    Parameters(query): Parameters,
 ) -> Result<Response, Problem> {
+    let mut query = query.without_empty();
     let limit = query.limit();
     let asked = InboxQuery { range: query.range(), limit, ..InboxQuery::default() };
     query.finish_ignoring()?;

@@ -1,5 +1,5 @@
 use crate::app::App;
-use crate::http::extract::{InboxOf, Json};
+use crate::http::extract::{InboxOf, OptionalJson};
 use crate::http::problem::{Code, Problem};
 use crate::input::read_ttl;
 use axum::extract::State;
@@ -18,7 +18,7 @@ pub struct Answer {
 pub async fn mint(
     State(app): State<Arc<App>>,
     InboxOf(user): InboxOf,
-    Json(body): Json,
+    OptionalJson(body): OptionalJson,
 ) -> Result<(StatusCode, axum::Json<Answer>), Problem> {
     let ttl = read_ttl(&body)?;
     let (token, expires_at) =

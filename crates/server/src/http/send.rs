@@ -1,14 +1,14 @@
 use crate::app::App;
 use crate::http::extract::Json;
-use crate::http::idempotency::{Answered, IdempotencyKey, replayed};
+use crate::http::idempotency::{IdempotencyKey, Judged, answered, replayed};
 use crate::http::problem::Problem;
-use crate::input::{Draft, read_send};
+use crate::input::{Draft, Refused, Undated, read_send};
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
-use tidings_domain::{NotificationId, Revision, Status, UserId};
+use tidings_domain::{NotificationId, Revision, Status, Timestamp, UserId};
 use tidings_store::{Outgoing, Receipt};
 use uuid::Uuid;
 
@@ -44,15 +44,18 @@ pub fn outgoing(draft: Draft) -> impl Iterator<Item = Outgoing> {
     })
 }
 
+/// What one request asks for, sent at `now`.
+pub fn judged(request: Result<Undated, Refused>, now: Timestamp) -> Result<Judged, Problem> {
+    Ok(Judged { outgoing: outgoing(request?.at(now)?).collect(), note: Vec::new() })
+}
+
 /// `POST /v1/notifications`: to one or many named users, all stored or none.
 pub async fn send(
     State(app): State<Arc<App>>,
     key: IdempotencyKey,
     Json(body): Json,
 ) -> Result<Response, Problem> {
-    let draft = read_send(&body, app.clock.now())?;
-    let idempotency = key.of("send", &body, Vec::new());
-    let answered: Answered = app.store.append(outgoing(draft).collect(), idempotency).await?.into();
+    let answered = answered(&app, key, "send", &body, |now| judged(read_send(&body), now)).await?;
     let notifications = answered.receipts.into_iter().map(Sent::from).collect();
     Ok(replayed(answered.note.is_some(), (StatusCode::CREATED, axum::Json(Answer { notifications }))))
 }

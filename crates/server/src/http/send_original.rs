@@ -1,8 +1,8 @@
 use crate::app::App;
-use crate::http::extract::Json;
-use crate::http::idempotency::{Answered, IdempotencyKey, replayed};
+use crate::http::extract::OriginalJson;
+use crate::http::idempotency::{IdempotencyKey, answered, replayed};
 use crate::http::problem::{Code, Problem};
-use crate::http::send::outgoing;
+use crate::http::send::judged;
 use crate::input::read_original;
 use axum::extract::State;
 use axum::response::Response;
@@ -23,11 +23,9 @@ struct Answer {
 pub async fn send_original(
     State(app): State<Arc<App>>,
     key: IdempotencyKey,
-    Json(body): Json,
+    OriginalJson(body): OriginalJson,
 ) -> Result<Response, Problem> {
-    let draft = read_original(&body, app.clock.now())?;
-    let idempotency = key.of("original", &body, Vec::new());
-    let answered: Answered = app.store.append(outgoing(draft).collect(), idempotency).await?.into();
+    let answered = answered(&app, key, "original", &body, |now| judged(read_original(&body), now)).await?;
     let receipt = answered.receipts.into_iter().next();
     let receipt = receipt.ok_or_else(|| Problem::new(Code::Unavailable, "the store gave no receipt"))?;
     let answer = Answer {

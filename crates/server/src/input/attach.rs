@@ -50,14 +50,17 @@ impl Attach {
         Ok(attach)
     }
 
-    /// Reads the argument of `register_user`: a user's id, or the same object as in `auth`.
+    /// Reads the argument of `register_user`: a user's id, or the same object as in `auth`. As on the original's routes, a
+    /// number or boolean is an id too, as its text.
     pub fn from_argument(argument: &str) -> Result<Self, Refused> {
-        if argument.starts_with('"') {
-            let text: String = serde_json::from_str(argument).unwrap_or_default();
-            return Ok(Self { user_id: Some(UserId::new(&text)?), ..Self::default() });
-        }
-        if !argument.starts_with('{') {
-            return Err(Invalid::one("user_id", "must be a string, or an object with user_id").into());
+        let id = match argument.as_bytes().first() {
+            Some(b'{') => None,
+            Some(b'"') => Some(serde_json::from_str(argument).unwrap_or_default()),
+            Some(b'-' | b'0'..=b'9' | b't' | b'f') => Some(argument.to_owned()),
+            _ => return Err(Invalid::one("user_id", "must be a string, or an object with user_id").into()),
+        };
+        if let Some(id) = id {
+            return Ok(Self { user_id: Some(UserId::new(&id)?), ..Self::default() });
         }
         let mut fields = Fields::of(argument)?;
         let attach = Self::read(&mut fields);
@@ -67,7 +70,7 @@ impl Attach {
 
     fn read(fields: &mut Fields<'_>) -> Self {
         let token = fields.text("token");
-        let user_id = fields.text("user_id").and_then(|text| kept(fields, UserId::new(&text)));
+        let user_id = fields.text_of_any("user_id").and_then(|text| kept(fields, UserId::new(&text)));
         let device_id = fields.text("device_id").and_then(|text| kept(fields, DeviceId::new(&text)));
         let cursor = given_cursor(fields);
         let acks = fields.flag("acks").unwrap_or_default();
@@ -105,10 +108,15 @@ mod tests {
         let offset = Attach::from_argument(r#"{"user_id":"ana","cursor":"e:7;2"}"#).unwrap().cursor.unwrap();
         assert_eq!((offset.epoch.as_deref(), offset.rev), (Some("e"), 7));
         assert!(offset.unserved.unwrap().contains(2));
+        for (argument, user) in [("42", "42"), ("true", "true")] {
+            assert_eq!(Attach::from_argument(argument).unwrap().user_id.unwrap().as_str(), user);
+        }
         for bad in [
-            "7",
             "null",
             "[]",
+            r#""..""#,
+            r#"{"user_id":"."}"#,
+            r#"{"user_id":42}"#,
             r#""""#,
             r#"{"user_id":""}"#,
             r#"{"user_id":"a","cursor":-1}"#,

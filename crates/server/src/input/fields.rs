@@ -19,9 +19,16 @@ pub enum Unknown {
 /// [`Fields::finish`]. `null` counts as absent.
 pub struct Fields<'a> {
     prefix: String,
+    /// Whether they are read as the original system did.
+    is_original: bool,
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
     errors: Vec<FieldError>,
+    /// How many more errors there are than are listed.
+    unlisted: usize,
 }
+
+/// How many errors of one object are listed.
+const LISTED: usize = 20;
 
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -90,18 +97,34 @@ impl<'a> Fields<'a> {
     pub fn of(text: &'a str) -> Result<Self, Malformed> {
         let Object(entries) =
             serde_json::from_str(text).map_err(|_| Malformed("must be a JSON object".to_owned()))?;
-        Ok(Self { prefix: String::new(), entries, errors: Vec::new() })
+        Ok(Self { prefix: String::new(), is_original: false, entries, errors: Vec::new(), unlisted: 0 })
     }
 
-    /// The same for an object inside of another one; `prefix` is its path.
-    pub fn nested(text: &'a RawValue, prefix: &str) -> Option<Self> {
+    /// The same, read as the original system did: `""` counts as absent too, numbers and booleans are taken where a text is
+    /// due, and what is unknown is ignored.
+    pub fn of_original(text: &'a str) -> Result<Self, Malformed> {
+        Ok(Self { is_original: true, ..Self::of(text)? })
+    }
+
+    /// An object inside of this one, read in the same way; `prefix` is its path.
+    pub fn nested(&self, text: &'a RawValue, prefix: &str) -> Option<Self> {
         let Object(entries) = serde_json::from_str(text.get()).ok()?;
-        Some(Self { prefix: format!("{prefix}."), entries, errors: Vec::new() })
+        let (prefix, is_original) = (format!("{prefix}."), self.is_original);
+        Some(Self { prefix, is_original, entries, errors: Vec::new(), unlisted: 0 })
+    }
+
+    /// What to do with fields that nobody asked for.
+    pub fn unknown(&self) -> Unknown {
+        if self.is_original { Unknown::Ignore } else { Unknown::Refuse }
+    }
+
+    fn is_absent(&self, value: &RawValue) -> bool {
+        value.get() == "null" || (self.is_original && value.get() == "\"\"")
     }
 
     /// The field as it was sent; `null` counts as absent.
     pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
-        self.raw_or_null(name).filter(|value| value.get() != "null")
+        self.raw_or_null(name).filter(|value| !self.is_absent(value))
     }
 
     /// The field as it was sent, `null` too.
@@ -122,7 +145,11 @@ impl<'a> Fields<'a> {
 
     /// Reports that a field is wrong.
     pub fn wrong(&mut self, name: &str, detail: impl Into<String>) {
-        self.errors.push(FieldError::new(format!("{}{name}", self.prefix), detail));
+        if self.errors.len() < LISTED {
+            self.errors.push(FieldError::new(format!("{}{name}", self.prefix), detail));
+        } else {
+            self.unlisted += 1;
+        }
     }
 
     /// Takes over errors that were found elsewhere; their paths are relative to this object.
@@ -135,6 +162,8 @@ impl<'a> Fields<'a> {
     /// Takes over errors of a [`Fields::nested`] of this one, whose paths are whole already.
     pub fn absorb_nested(&mut self, invalid: Invalid) {
         self.errors.extend(invalid.0);
+        self.unlisted += self.errors.len().saturating_sub(LISTED);
+        self.errors.truncate(LISTED);
     }
 
     fn typed<T: Deserialize<'a>>(&mut self, name: &str, what: &str) -> Option<T> {
@@ -157,12 +186,20 @@ impl<'a> Fields<'a> {
 
     /// A text.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.typed(name, "a string")
+        if self.is_original { self.text_of_any(name) } else { self.typed(name, "a string") }
+    }
+
+    /// A text, or a number or boolean as its text.
+    pub fn text_of_any(&mut self, name: &str) -> Option<String> {
+        self.read(name, "a string", |json| match json.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9' | b't' | b'f') => Ok(json.to_owned()),
+            _ => serde_json::from_str(json),
+        })
     }
 
     /// A text that must be there.
     pub fn required_text(&mut self, name: &str) -> Option<String> {
-        if !self.entries.iter().any(|(key, value)| key == name && value.get() != "null") {
+        if !self.entries.iter().any(|(key, value)| key == name && !self.is_absent(value)) {
             self.wrong(name, "is required");
             return None;
         }
@@ -203,7 +240,10 @@ impl<'a> Fields<'a> {
         let text = self.text(name)?;
         let time = Timestamp::parse(&text);
         if time.is_none() {
-            self.wrong(name, "must be a time as RFC 3339, like 2025-10-30T12:00:00.000Z");
+            self.wrong(
+                name,
+                "must be a time as RFC 3339, like 2025-10-30T12:00:00.000Z, before the year 10000 UTC",
+            );
         }
         time
     }
@@ -236,8 +276,9 @@ impl<'a> Fields<'a> {
         if self.errors.is_empty() {
             return Ok(());
         }
-        const REPORTED: usize = 20;
-        self.errors.truncate(REPORTED);
+        if let (1.., Some(last)) = (self.unlisted, self.errors.last_mut()) {
+            last.detail.push_str(&format!(" ({} more errors are not listed)", self.unlisted));
+        }
         Err(Invalid(self.errors))
     }
 }
@@ -255,6 +296,33 @@ mod tests {
         assert_eq!(read_list::<u8>("[1,2,3,\"x\"]", 2).unwrap().len(), 3);
         assert!(read_list::<u8>("[1,\"x\"]", 3).is_err());
         assert!(read_list::<u8>("{}", 3).is_err());
+    }
+
+    #[test]
+    fn the_original_took_what_had_a_text() {
+        let text = r#"{"a":42,"b":true,"c":"","d":-1.50,"e":[],"f":{"g":7}}"#;
+        let mut fields = Fields::of_original(text).unwrap();
+        assert_eq!(fields.text("a").as_deref(), Some("42"));
+        assert_eq!(fields.required_text("b").as_deref(), Some("true"));
+        assert_eq!(fields.text("c"), None);
+        assert_eq!(fields.text("d").as_deref(), Some("-1.50"));
+        assert_eq!(fields.text("e"), None);
+        let raw = fields.raw("f").unwrap();
+        assert_eq!(fields.nested(raw, "f").unwrap().text("g").as_deref(), Some("7"));
+        assert_eq!(fields.finish(Unknown::Ignore), Err(Invalid::one("e", "must be a string")));
+        let mut fields = Fields::of_original(r#"{"a":""}"#).unwrap();
+        assert_eq!(fields.required_text("a"), None);
+        assert_eq!(fields.finish(Unknown::Ignore), Err(Invalid::one("a", "is required")));
+    }
+
+    #[test]
+    fn of_many_errors_some_are_listed_and_the_others_are_counted() {
+        let many = (0..100).map(|n| format!("\"x{n}\":{n}")).collect::<Vec<_>>().join(",");
+        let text = format!("{{{many}}}");
+        let Invalid(errors) = Fields::of(&text).unwrap().finish(Unknown::Refuse).unwrap_err();
+        assert_eq!(errors.len(), 20);
+        assert!(errors[19].detail.ends_with("(80 more errors are not listed)"), "{}", errors[19].detail);
+        assert!(!errors[18].detail.contains("not listed"));
     }
 
     #[test]

@@ -41,13 +41,8 @@ pub fn read_mark(body: &str) -> Result<Mark, Refused> {
 
 fn ids(fields: &mut Fields<'_>) -> Option<MarkTarget> {
     let texts = fields.texts("ids", limits::MARK_IDS)?;
-    let mut ids = Vec::with_capacity(texts.len());
-    for (index, text) in texts.iter().enumerate() {
-        match NotificationId::parse(text) {
-            Some(id) => ids.push(id),
-            None => fields.wrong(&format!("ids[{index}]"), "must be the id of a notification"),
-        }
-    }
+    // What is no id here (a client's own, or one of another system) is unknown like any other: ignored.
+    let mut ids: Vec<_> = texts.iter().filter_map(|text| NotificationId::parse(text)).collect();
     ids.sort_unstable();
     ids.dedup();
     Some(MarkTarget::Ids(ids))
@@ -96,6 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_id_here_is_an_unknown_one() {
+        let id = "0198c0de-0000-7000-8000-000000000001";
+        let body = format!(r#"{{"op":"read","ids":["tmp-1","{id}","507f1f77bcf86cd799439011",""]}}"#);
+        let known = NotificationId::parse(id).unwrap();
+        assert_eq!(read_mark(&body).unwrap().target, MarkTarget::Ids(vec![known]));
+        assert_eq!(
+            read_mark(r#"{"op":"read","ids":["tmp-1"]}"#).unwrap().target,
+            MarkTarget::Ids(Vec::new())
+        );
+    }
+
+    #[test]
     fn refuses_the_unclear() {
         for (body, field) in [
             (r#"{"op":"read"}"#, "ids"),
@@ -103,7 +110,8 @@ mod tests {
             (r#"{"op":"burn","all":true}"#, "op"),
             (r#"{"op":"read","all":false}"#, "all"),
             (r#"{"op":"read","all":true,"up_to":3}"#, "ids"),
-            (r#"{"op":"read","ids":["x"]}"#, "ids[0]"),
+            (r#"{"op":"read","ids":["x",7]}"#, "ids"),
+            (r#"{"op":"read","ids":[null]}"#, "ids"),
             (r#"{"op":"read","up_to":-1}"#, "up_to"),
             (r#"{"op":"read","up_to":1,"x":1}"#, "x"),
             (r#"{"op":"read","up_to":1,"category":""}"#, "category"),

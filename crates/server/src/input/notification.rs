@@ -2,6 +2,7 @@ use crate::input::fields::read_list;
 use crate::input::{Fields, Malformed, Unknown};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::time::Duration;
 use tidings_domain::{Action, Content, FieldError, Invalid, Priority, Timestamp, UserId, limits};
 use tidings_store::Edit;
 
@@ -33,38 +34,57 @@ pub enum Refused {
     Invalid(#[from] Invalid),
 }
 
+/// The longest `ttl_seconds`: a hundred years.
+const TTL: u64 = 100 * 365 * 86_400;
+
+/// When a notification vanishes by itself, as its sender says it.
+#[derive(Debug, Clone, Copy)]
+enum Expiry {
+    Never,
+    At(Timestamp),
+    /// So long after it is sent.
+    After(Duration),
+}
+
+/// A request to send that is valid but for what depends on when it is sent. It cannot be sent before [`Undated::at`] has
+/// judged that; a retry of what was sent before is not judged again.
+#[derive(Debug, Clone)]
+pub struct Undated {
+    draft: Draft,
+    expiry: Expiry,
+}
+
+impl Undated {
+    /// The request, sent at `now`.
+    pub fn at(self, now: Timestamp) -> Result<Draft, Invalid> {
+        let expires_at = match self.expiry {
+            Expiry::Never => None,
+            Expiry::At(at) => Some(future(at, now)?),
+            Expiry::After(ttl) => Some(now.after(ttl)),
+        };
+        Ok(Draft { expires_at, ..self.draft })
+    }
+}
+
+fn future(at: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+    if at > now { Ok(at) } else { Err(Invalid::one("expires_at", "must be in the future")) }
+}
+
 /// The body of `POST /v1/notifications`.
-pub fn read_send(body: &str, now: Timestamp) -> Result<Draft, Refused> {
+pub fn read_send(body: &str) -> Result<Undated, Refused> {
     let mut fields = Fields::of(body)?;
     let to = recipients(&mut fields);
     if fields.raw("send_at").is_some() {
         fields.wrong("send_at", "sending later is not supported by this version");
     }
-    Ok(draft(fields, to, now, Unknown::Refuse)?)
+    Ok(draft(fields, to)?)
 }
 
-/// The body of the original's `POST /api/notifications/send`.
-pub fn read_original(body: &str, now: Timestamp) -> Result<Draft, Refused> {
-    let mut fields = Fields::of(body)?;
+/// The body of the original's `POST /api/notifications/send`, with the habits that the original had.
+pub fn read_original(body: &str) -> Result<Undated, Refused> {
+    let mut fields = Fields::of_original(body)?;
     let user = required_user(&mut fields, "user_id");
-    Ok(draft(fields, user.map(|user| Recipients(vec![user])), now, Unknown::Ignore)?)
-}
-
-/// The body of `POST /v1/notifications/batch`: each item on its own, in order. An item is read when it is asked for, so
-/// that who stops at too many users in all has not gathered them.
-pub fn read_batch(
-    body: &str,
-    now: Timestamp,
-) -> Result<impl ExactSizeIterator<Item = Result<Draft, Refused>>, Refused> {
-    let mut fields = Fields::of(body)?;
-    let items = fields.list("notifications", limits::BATCH_ITEMS);
-    match &items {
-        None if fields.good() => fields.wrong("notifications", "is required"),
-        Some(items) if items.is_empty() => fields.wrong("notifications", "must not be empty"),
-        _ => {}
-    }
-    fields.finish(Unknown::Refuse)?;
-    Ok(items.unwrap_or_default().into_iter().map(move |item| read_send(item.get(), now)))
+    Ok(draft(fields, user.map(|user| Recipients(vec![user])))?)
 }
 
 /// The body of `PATCH /v1/notifications/{id}`: what is named is set, `null` clears.
@@ -93,7 +113,7 @@ pub fn read_edit(body: &str, now: Timestamp) -> Result<Edit, Refused> {
         url: fields.text("url").map(Some).or(is_cleared("url").then_some(None)),
         avatar: fields.text("avatar").map(Some).or(is_cleared("avatar").then_some(None)),
         actions: actions(&mut fields).or(is_cleared("actions").then(Vec::new)),
-        expires_at: expiry(&mut fields, now).map(Some).or(is_cleared("expires_at").then_some(None)),
+        expires_at: new_expiry(&mut fields, now).map(Some).or(is_cleared("expires_at").then_some(None)),
     };
     // What an edit sets keeps the limits that a whole notification keeps.
     if let Err(invalid) = edit.apply(&blank).0.check() {
@@ -103,12 +123,7 @@ pub fn read_edit(body: &str, now: Timestamp) -> Result<Edit, Refused> {
     Ok(edit)
 }
 
-fn draft(
-    mut fields: Fields<'_>,
-    to: Option<Recipients>,
-    now: Timestamp,
-    unknown: Unknown,
-) -> Result<Draft, Invalid> {
+fn draft(mut fields: Fields<'_>, to: Option<Recipients>) -> Result<Undated, Invalid> {
     let message = fields.required_text("message");
     let blank = Content::text(message.unwrap_or_else(|| "-".to_owned()));
     let content = Content {
@@ -124,17 +139,19 @@ fn draft(
     if let Err(invalid) = content.check() {
         fields.absorb(invalid);
     }
-    let expires_at = expiry(&mut fields, now);
+    let expiry = expiry(&mut fields);
     let collapse_key = fields.text("collapse_key");
     if let Some(key) = &collapse_key
         && !(1..=limits::COLLAPSE_KEY_BYTES).contains(&key.len())
     {
         fields.wrong("collapse_key", format!("must be 1 to {} bytes", limits::COLLAPSE_KEY_BYTES));
     }
+    let unknown = fields.unknown();
     fields.finish(unknown)?;
     // Without a recipient an error was reported above; this is for the compiler.
     let to = to.ok_or_else(|| Invalid::one("to", "is required"))?;
-    Ok(Draft { to, content: Arc::new(content), expires_at, collapse_key: collapse_key.map(Arc::from) })
+    let collapse_key = collapse_key.map(Arc::from);
+    Ok(Undated { draft: Draft { to, content: Arc::new(content), expires_at: None, collapse_key }, expiry })
 }
 
 fn required_user(fields: &mut Fields<'_>, name: &str) -> Option<UserId> {
@@ -200,12 +217,26 @@ fn priority(fields: &mut Fields<'_>) -> Option<Priority> {
     priority
 }
 
-fn expiry(fields: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
-    let time = fields.time("expires_at")?;
-    if time <= now {
-        fields.wrong("expires_at", "must be in the future");
+fn expiry(fields: &mut Fields<'_>) -> Expiry {
+    let (at, ttl) = (fields.time("expires_at"), fields.number("ttl_seconds"));
+    if ttl.is_some_and(|seconds| !(1..=TTL).contains(&seconds)) {
+        fields.wrong("ttl_seconds", format!("must be 1 to {TTL}"));
     }
-    Some(time)
+    match (at, ttl) {
+        (Some(_), Some(_)) => {
+            fields.wrong("ttl_seconds", "only one of expires_at and ttl_seconds can be given");
+            Expiry::Never
+        }
+        (Some(at), None) => Expiry::At(at),
+        (None, Some(seconds)) => Expiry::After(Duration::from_secs(seconds)),
+        (None, None) => Expiry::Never,
+    }
+}
+
+/// `expires_at` of an edit.
+fn new_expiry(fields: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
+    let at = fields.time("expires_at")?;
+    future(at, now).map_err(|invalid| fields.absorb(invalid)).ok()
 }
 
 fn actions(fields: &mut Fields<'_>) -> Option<Vec<Action>> {
@@ -217,8 +248,8 @@ fn actions(fields: &mut Fields<'_>) -> Option<Vec<Action>> {
     Some(actions)
 }
 
-fn action(fields: &mut Fields<'_>, item: &RawValue, path: &str) -> Option<Action> {
-    let Some(mut inner) = Fields::nested(item, path) else {
+fn action<'a>(fields: &mut Fields<'a>, item: &'a RawValue, path: &str) -> Option<Action> {
+    let Some(mut inner) = fields.nested(item, path) else {
         fields.wrong(path, "must be an object with label and url");
         return None;
     };
@@ -230,7 +261,8 @@ fn action(fields: &mut Fields<'_>, item: &RawValue, path: &str) -> Option<Action
             }
         }
     }
-    match inner.finish(Unknown::Refuse) {
+    let unknown = inner.unknown();
+    match inner.finish(unknown) {
         Ok(()) => Some(Action { label: label?, url: url? }),
         Err(invalid) => {
             fields.absorb_nested(invalid);
@@ -257,7 +289,7 @@ mod tests {
         let body = r#"{"to":["ana","bo","ana"],"message":"m","title":"t","data":{"n":1.10},"category":"c",
             "priority":"urgent","url":"/x","avatar":"https://a/b","actions":[{"label":"Go","url":"/g"}],
             "expires_at":"2030-01-01T00:00:00Z","collapse_key":"k"}"#;
-        let draft = read_send(body, NOW).unwrap();
+        let draft = read_send(body).unwrap().at(NOW).unwrap();
         assert_eq!(draft.to.0.iter().map(UserId::as_str).collect::<Vec<_>>(), ["ana", "bo"]);
         assert_eq!(draft.content.data.get(), r#"{"n":1.10}"#);
         assert_eq!(draft.content.priority, Priority::Urgent);
@@ -282,21 +314,68 @@ mod tests {
             (r#"{"to":"ana","message":"m","actions":[7]}"#, vec!["actions[0]"]),
             (r#"{"to":"ana","message":"m","actions":[1,2,3,4]}"#, vec!["actions"]),
             (r#"{"to":"ana","message":"m","actions":{}}"#, vec!["actions"]),
-            (r#"{"to":"ana","message":"m","expires_at":"1970-01-01T00:00:00Z"}"#, vec!["expires_at"]),
+            (
+                r#"{"to":"ana","message":"m","expires_at":"2030-01-01T00:00:00Z","ttl_seconds":60}"#,
+                vec!["ttl_seconds"],
+            ),
+            (r#"{"to":"ana","message":"m","ttl_seconds":0}"#, vec!["ttl_seconds"]),
+            (r#"{"to":"ana","message":"m","ttl_seconds":3153600001}"#, vec!["ttl_seconds"]),
+            (r#"{"to":"ana","message":"m","ttl_seconds":"60"}"#, vec!["ttl_seconds"]),
             (
                 r#"{"to":"ana","message":"m","priority":"top","collapse_key":""}"#,
                 vec!["priority", "collapse_key"],
             ),
         ] {
-            assert_eq!(fields_of(read_send(body, NOW)), expected, "{body}");
+            assert_eq!(fields_of(read_send(body)), expected, "{body}");
         }
     }
 
     #[test]
+    fn what_depends_on_the_time_is_judged_when_it_is_sent() {
+        let at = |text: &str, now: i64| read_send(text).unwrap().at(Timestamp::from_millis(now));
+        let until = r#"{"to":"ana","message":"m","expires_at":"1970-01-01T00:00:02Z"}"#;
+        assert_eq!(at(until, 1_999).unwrap().expires_at, Some(Timestamp::from_millis(2_000)));
+        assert_eq!(at(until, 2_000).unwrap_err(), Invalid::one("expires_at", "must be in the future"));
+        let ttl = r#"{"to":"ana","message":"m","ttl_seconds":60}"#;
+        assert_eq!(at(ttl, 2_000).unwrap().expires_at, Some(Timestamp::from_millis(62_000)));
+        let longest =
+            at(r#"{"to":"ana","message":"m","ttl_seconds":3153600000}"#, 1_800_000_000_000).unwrap();
+        assert!(Timestamp::parse(&longest.expires_at.unwrap().to_string()).is_some());
+    }
+
+    #[test]
     fn the_original_route_ignores_what_it_does_not_know() {
-        let draft = read_original(r#"{"user_id":"ana","message":"m","is_read":true,"x":1}"#, NOW).unwrap();
-        assert_eq!(draft.to.0[0].as_str(), "ana");
-        assert_eq!(fields_of(read_original(r#"{"message":"m"}"#, NOW)), ["user_id"]);
+        let draft = read_original(r#"{"user_id":"ana","message":"m","is_read":true,"x":1}"#).unwrap();
+        assert_eq!(draft.at(NOW).unwrap().to.0[0].as_str(), "ana");
+        assert_eq!(fields_of(read_original(r#"{"message":"m"}"#)), ["user_id"]);
+    }
+
+    #[test]
+    fn the_original_route_has_the_original_habits() {
+        let body = r#"{"user_id":42,"message":7,"title":true,"url":"","avatar":"","category":"","expires_at":"",
+            "priority":"","data":"","collapse_key":"","actions":[{"label":1,"url":"/a","icon":"x"}]}"#;
+        let draft = read_original(body).unwrap().at(NOW).unwrap();
+        assert_eq!(draft.to.0[0].as_str(), "42");
+        let Content { title, message, url, avatar, category, actions, data, .. } = &*draft.content;
+        assert_eq!((title.as_str(), message.as_str(), data.get()), ("true", "7", "{}"));
+        assert_eq!((url, avatar, category), (&None, &None, &None));
+        assert_eq!(actions[..], [Action { label: "1".into(), url: "/a".into() }]);
+        assert!(draft.expires_at.is_none() && draft.collapse_key.is_none());
+        for (body, field) in [
+            (r#"{"user_id":"","message":"m"}"#, "user_id"),
+            (r#"{"user_id":"a","message":""}"#, "message"),
+            (r#"{"user_id":["a"],"message":"m"}"#, "user_id"),
+            (r#"{"user_id":"a","message":{}}"#, "message"),
+            (r#"{"user_id":"a","message":"m","url":7}"#, "url"),
+            (r#"{"user_id":"a","message":"m","actions":[{"label":"x","url":""}]}"#, "actions[0].url"),
+        ] {
+            assert_eq!(fields_of(read_original(body)), [field], "{body}");
+        }
+        // Under /v1 all of that is wrong.
+        for field in ["url", "avatar", "category", "expires_at", "priority", "collapse_key"] {
+            let body = format!(r#"{{"to":"ana","message":"m","{field}":""}}"#);
+            assert_eq!(fields_of(read_send(&body)), [field]);
+        }
     }
 
     #[test]
@@ -308,18 +387,5 @@ mod tests {
         assert_eq!(fields_of(read_edit(r#"{"seq":1}"#, NOW)), ["seq"]);
         assert_eq!(fields_of(read_edit(r#"{"message":null}"#, NOW)), ["message"]);
         assert_eq!(fields_of(read_edit(r#"{"url":"ftp://x"}"#, NOW)), ["url"]);
-    }
-
-    #[test]
-    fn a_batch_keeps_the_good_items() {
-        let items = read_batch(r#"{"notifications":[{"to":"a","message":"m"},{"to":"a"},7]}"#, NOW);
-        let items: Vec<_> = items.unwrap().collect();
-        assert!(items[0].is_ok() && items[1].is_err() && matches!(items[2], Err(Refused::Malformed(_))));
-        let refused = |body: &str| fields_of(read_batch(body, NOW).map(|items| items.len()));
-        assert_eq!(refused("{}"), ["notifications"]);
-        assert_eq!(refused(r#"{"notifications":[]}"#), ["notifications"]);
-        let many = |items: usize| format!(r#"{{"notifications":[{{}}{}]}}"#, ",{}".repeat(items - 1));
-        assert_eq!(read_batch(&many(1_000), NOW).unwrap().len(), 1_000);
-        assert_eq!(refused(&many(1_001)), ["notifications"]);
     }
 }

@@ -1,26 +1,41 @@
+use std::collections::HashSet;
 use tidings_domain::{FieldError, Invalid};
 use tidings_store::{ArchivedFilter, InboxQuery, PAGE_BYTES, Range, StatusFilter};
 
 /// The parameters of a URL, taken one by one like the fields of a body.
+#[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
 
+/// How many parameters a URL may have; the route that knows most of them knows seven.
+const PARAMETERS: usize = 64;
+
 impl Query {
     /// Reads `a=1&b=2`; a parameter given twice is an error.
     pub fn of(query: Option<&str>) -> Self {
-        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        // No more of them are kept than tell that there are too many.
+        let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .take(PARAMETERS + 1)
             .collect();
         let mut errors = Vec::new();
-        for (index, (name, _)) in pairs.iter().enumerate() {
-            if pairs[..index].iter().any(|(other, _)| other == name) {
-                errors.push(FieldError::new(name.chars().take(64).collect::<String>(), "is given twice"));
-                break;
-            }
+        if let Some((name, _)) = pairs.get(PARAMETERS) {
+            errors.push(FieldError::new(short(name), format!("is one parameter above {PARAMETERS}")));
+            pairs.truncate(PARAMETERS);
+        }
+        let mut seen = HashSet::with_capacity(pairs.len());
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| !seen.insert(name)) {
+            errors.push(FieldError::new(short(name), "is given twice"));
         }
         Self { pairs, errors }
+    }
+
+    /// The same as the original's routes take it: an empty parameter counts as absent.
+    pub fn without_empty(mut self) -> Self {
+        self.pairs.retain(|(_, value)| !value.is_empty());
+        self
     }
 
     /// A parameter as a text.
@@ -128,11 +143,16 @@ impl Query {
     /// All that is wrong, if anything; parameters that nobody asked for are.
     pub fn finish(mut self) -> Result<(), Invalid> {
         if let Some((name, _)) = self.pairs.first() {
-            let name: String = name.chars().take(64).collect();
+            let name = short(name);
             self.wrong(&name, "is not a parameter of this route");
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Invalid(self.errors)) }
     }
+}
+
+/// A name that is worth quoting.
+fn short(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 /// A page's cursor as it is written; opaque to clients.
@@ -157,6 +177,23 @@ mod tests {
         assert!(query.finish().is_ok());
         assert_eq!((inbox.limit, inbox.range), (7, Range::Before(9)));
         assert_eq!(inbox.category.as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn takes_few_parameters_and_keeps_no_more() {
+        let many = |count: usize| (0..count).map(|n| format!("p{n}=")).collect::<Vec<_>>().join("&");
+        assert!(Query::of(Some(&many(64))).finish_ignoring().is_ok());
+        let query = Query::of(Some(&many(5_000)));
+        assert_eq!(query.pairs.len(), 64);
+        assert_eq!(query.finish_ignoring().unwrap_err().0[0].field, "p64");
+        assert_eq!(errors(&format!("{}&p0=", many(10)))[0], "p0");
+    }
+
+    #[test]
+    fn the_original_takes_an_empty_parameter_for_none() {
+        let mut query = Query::of(Some("limit=&before=&x=")).without_empty();
+        assert_eq!((query.limit(), query.range()), (50, Range::Newest));
+        assert!(query.finish_ignoring().is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a client may ask over its socket, one function an event. Every one answers its callback; none is fatal.
 
-use crate::input::{Attach, Refused, check_json, read_ack, read_mark, read_sync};
+use crate::input::{Attach, Refused, clean_json, read_ack, read_mark, read_sync};
 use crate::realtime::attach::{AttachError, find_start};
 use crate::realtime::identity::identify;
 use crate::realtime::session::{End, Session};
@@ -147,9 +147,11 @@ impl Session {
         if name != "ack_notifications" {
             self.gate.count(Instant::now());
         }
-        if let Err(malformed) = check_json(argument.as_bytes()) {
-            return answer(&self.socket, ack, &Failure::from(Refused::from(malformed)));
-        }
+        let argument = match clean_json(argument) {
+            Ok(argument) => argument,
+            Err(malformed) => return answer(&self.socket, ack, &Failure::from(Refused::from(malformed))),
+        };
+        let argument = &*argument;
         match name.as_str() {
             "register_user" => self.register(argument, ack).await,
             "ack_notifications" => self.acknowledge(argument, ack).await,

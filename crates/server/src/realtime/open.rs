@@ -1,7 +1,7 @@
 //! A socket's beginning: who its client is, which registration it takes up again, and the answer to its CONNECT.
 
 use crate::app::App;
-use crate::input::Attach;
+use crate::input::{Attach, clean_json};
 use crate::realtime::attach::AttachError;
 use crate::realtime::commands;
 use crate::realtime::gate::RateGate;
@@ -15,10 +15,7 @@ impl Session {
     /// Answers the CONNECT, and attaches when it says for whom. `None`: refused or gone.
     pub(super) async fn open(app: Arc<App>, socket: Socket, connect: Connect) -> Option<Self> {
         let auth = connect.auth.as_ref().map_or("{}", |auth| auth.get());
-        let attach = match crate::input::check_json(auth.as_bytes())
-            .map_err(Into::into)
-            .and_then(|()| Attach::from_auth(auth))
-        {
+        let attach = match clean_json(auth).map_err(Into::into).and_then(|auth| Attach::from_auth(&auth)) {
             Ok(attach) => attach,
             Err(refused) => {
                 socket.refuse("invalid auth", Some(&commands::Failure::from(refused)));
