@@ -362,7 +362,7 @@ describe('HTTP', () => {
         } else if (kind === 2) {
           await turnedAway(server, '/v1/notifications/batch', nothings, [json], 400);
         } else if (kind === 3) {
-          await turnedAway(server, '/v1/notifications', bomb, [json, 'Content-Encoding: gzip'], 415);
+          await turnedAway(server, '/v1/notifications', bomb, [json, 'Content-Encoding: gzip'], 413);
         } else if (kind === 4) {
           const { path } = await session(server);
           await turnedAway(server, path, bomb, ['Content-Encoding: gzip'], 400);

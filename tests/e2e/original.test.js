@@ -257,9 +257,7 @@ describe('the original routes', { concurrency: 4 }, () => {
     );
     assert.deepEqual(client.notifications.map(({ id }) => id), [sent.id]);
     assert.equal((await server.ask('GET', '/api/notifications/42')).length, 1);
-    for (const number of [{ user_id: 42 }, true]) {
-      assert.equal((await client.emit('register_user', number)).ok, true, JSON.stringify(number));
-    }
+    assert.equal((await client.emit('register_user', true)).user_id, 'true');
   });
 
   test('a byte order mark and gzip are taken', async (t) => {

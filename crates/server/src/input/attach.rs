@@ -51,7 +51,7 @@ impl Attach {
     }
 
     /// Reads the argument of `register_user`: a user's id, or the same object as in `auth`. As on the original's routes, a
-    /// number or boolean is an id too, as its text.
+    /// number or boolean is an id too, as its text; the object is not the original's.
     pub fn from_argument(argument: &str) -> Result<Self, Refused> {
         let id = match argument.as_bytes().first() {
             Some(b'{') => None,
@@ -70,7 +70,7 @@ impl Attach {
 
     fn read(fields: &mut Fields<'_>) -> Self {
         let token = fields.text("token");
-        let user_id = fields.text_of_any("user_id").and_then(|text| kept(fields, UserId::new(&text)));
+        let user_id = fields.text("user_id").and_then(|text| kept(fields, UserId::new(&text)));
         let device_id = fields.text("device_id").and_then(|text| kept(fields, DeviceId::new(&text)));
         let cursor = given_cursor(fields);
         let acks = fields.flag("acks").unwrap_or_default();
