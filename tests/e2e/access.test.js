@@ -195,6 +195,14 @@ describe('keys and tokens', { concurrency: 2 }, () => {
     const left = Date.parse(minted.body.expires_at) - Date.now();
     assert.ok(left > 50_000 && left <= 61_000, `${left} ms left`);
     assert.equal(await WAYS.HTTP(t, server, minted.body.token), 'in');
+    // The body may be left out, with its type and without.
+    for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-type': 'text/plain' }]) {
+      const { status, body } = await server.request('POST', path, undefined, { ...asKey, ...headers });
+      assert.equal(status, 201, JSON.stringify(headers));
+      assert.equal(await WAYS.HTTP(t, server, body.token), 'in');
+    }
+    assert.equal((await server.request('POST', path, 'x', asKey)).status, 400);
+    assert.equal((await server.request('POST', path, '{}', { ...asKey, 'content-type': 'text/plain' })).status, 415);
     for (const ttl_seconds of [0, -1, 1.5, '60', 10 ** 12]) {
       assert.equal((await server.request('POST', path, { ttl_seconds }, asKey)).body.code, 'invalid_request');
     }

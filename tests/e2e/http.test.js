@@ -362,6 +362,35 @@ describe('one notification', { concurrency: 4 }, () => {
   });
 });
 
+describe('a mark', { concurrency: 4 }, () => {
+  test('ignores what is no id here, over HTTP and over a socket; what is no text is refused', async (t) => {
+    const server = await Server.start(t);
+    const sent = await server.sendMany('ana', 2);
+    const client = connect(t, server.url, { auth: { user_id: 'ana' } });
+    await client.ready();
+    const ways = [
+      async (body) => {
+        const { status, body: answer } = await server.request('POST', `${inboxOf('ana')}/mark`, body);
+        return status === 200 ? answer.changed : answer.code;
+      },
+      async (body) => {
+        const answer = await client.emit('mark', body);
+        return answer.ok ? answer.changed : answer.code;
+      },
+    ];
+    for (const [index, mark] of ways.entries()) {
+      const { id } = sent[index];
+      const strangers = ['tmp-1', '507f1f77bcf86cd799439011', '', UNKNOWN, '\ud83d'];
+      assert.equal(await mark({ op: 'read', ids: strangers }), 0);
+      assert.equal(await mark({ op: 'read', ids: [7, id] }), 'invalid_request');
+      assert.equal(await mark({ op: 'read', ids: [id, null] }), 'invalid_request');
+      assert.equal((await server.counts('ana')).unread, 2 - index);
+      assert.equal(await mark({ op: 'read', ids: [...strangers, id] }), 1);
+      assert.equal((await server.counts('ana')).unread, 1 - index);
+    }
+  });
+});
+
 describe('the inbox', { concurrency: 4 }, () => {
   /** Ten notifications: 1..4 read, 3..6 archived, odd ones of category `odd`. */
   async function stocked(t) {
