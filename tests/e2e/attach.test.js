@@ -82,7 +82,7 @@ describe('ways to attach', { concurrency: 4 }, () => {
     const client = connect(t, server.url);
     await client.connected();
     for (const argument of [
-      '', 'x'.repeat(129), 'a\u0000b', '..', 'a\u202eb', null, [], {}, { user_id: 7 }, { user_id: '.' }, { user_id: 'ana', acks: 'yes' },
+      '', 'x'.repeat(129), 'a\u0000b', '..', 'a\u202eb', null, [], {}, { user_id: [] }, { user_id: '.' }, { user_id: 'ana', acks: 'yes' },
       { user_id: 'ana', cursor: -1, epoch: 'e' }, { user_id: 'ana', cursor: 1.5, epoch: 'e' }, { user_id: 'ana', device_id: '' },
     ]) {
       const { ok, code, detail } = await client.emit('register_user', argument);

@@ -51,7 +51,7 @@ impl Attach {
     }
 
     /// Reads the argument of `register_user`: a user's id, or the same object as in `auth`. As on the original's routes, a
-    /// number or boolean is an id too, as its text; the object is not the original's.
+    /// number or boolean is an id too, as its text.
     pub fn from_argument(argument: &str) -> Result<Self, Refused> {
         let id = match argument.as_bytes().first() {
             Some(b'{') => None,
@@ -63,7 +63,9 @@ impl Attach {
             return Ok(Self { user_id: Some(UserId::new(&id)?), ..Self::default() });
         }
         let mut fields = Fields::of(argument)?;
-        let attach = Self::read(&mut fields);
+        let user_id = fields.text_of_any("user_id");
+        let mut attach = Self::read(&mut fields);
+        attach.user_id = user_id.and_then(|text| kept(&mut fields, UserId::new(&text)));
         fields.finish(Unknown::Ignore)?;
         Ok(attach)
     }
@@ -108,7 +110,7 @@ mod tests {
         let offset = Attach::from_argument(r#"{"user_id":"ana","cursor":"e:7;2"}"#).unwrap().cursor.unwrap();
         assert_eq!((offset.epoch.as_deref(), offset.rev), (Some("e"), 7));
         assert!(offset.unserved.unwrap().contains(2));
-        for (argument, user) in [("42", "42"), ("true", "true")] {
+        for (argument, user) in [("42", "42"), ("true", "true"), (r#"{"user_id":42}"#, "42")] {
             assert_eq!(Attach::from_argument(argument).unwrap().user_id.unwrap().as_str(), user);
         }
         for bad in [
@@ -116,7 +118,6 @@ mod tests {
             "[]",
             r#""..""#,
             r#"{"user_id":"."}"#,
-            r#"{"user_id":42}"#,
             r#""""#,
             r#"{"user_id":""}"#,
             r#"{"user_id":"a","cursor":-1}"#,
