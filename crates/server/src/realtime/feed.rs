@@ -255,7 +255,12 @@ impl State {
         }
         match self.standing.binary_search_by_key(&cursor, |(at, _)| *at) {
             Ok(index) => self.standing[index].1 += 1,
-            Err(index) => self.standing.insert(index, (cursor, 1)),
+            Err(index) => {
+                if self.standing.is_empty() {
+                    self.standing.reserve_exact(1);
+                }
+                self.standing.insert(index, (cursor, 1));
+            }
         }
         self.trim();
     }
@@ -308,6 +313,10 @@ impl Readers {
                 key
             }
             None => {
+                // Nearly every user has one reader: room for four would be most of what a feed weighs.
+                if self.seats.is_empty() {
+                    self.seats.reserve_exact(1);
+                }
                 self.seats.push(Some(reader));
                 self.seats.len() - 1
             }
