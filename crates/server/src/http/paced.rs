@@ -80,20 +80,24 @@ impl<T> Paced<T> {
             }
             _ => {}
         }
+        let due = self.due();
+        let timer = self.timer.get_or_insert_with(|| {
+            Box::pin(sleep_until(due.unwrap_or_else(|| Instant::now() + self.patience.keep_alive)))
+        });
+        if let Some(due) = due
+            && timer.deadline() > due
+        {
+            timer.as_mut().reset(due);
+        }
         loop {
+            // Mostly this ends here, without a look at the clock: it is asked for every request.
+            ready!(timer.as_mut().poll(context));
             let now = Instant::now();
-            let due = self.due();
             if due.is_some_and(|due| now >= due) {
                 return Poll::Ready(());
             }
             // What is being served now will not be overdue before this.
-            let look = due.unwrap_or(now + self.patience.keep_alive);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(look)));
-            if timer.deadline() > look {
-                timer.as_mut().reset(look);
-            }
-            ready!(timer.as_mut().poll(context));
-            timer.as_mut().reset(look);
+            timer.as_mut().reset(due.unwrap_or(now + self.patience.keep_alive));
         }
     }
 }
