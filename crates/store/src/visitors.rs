@@ -1,5 +1,5 @@
 use crate::Device;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidings_domain::{DeviceId, Timestamp, UserId};
 
@@ -31,15 +31,48 @@ pub struct Visitors(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    users: HashMap<UserId, BTreeMap<DeviceId, Visit>>,
+    users: HashMap<UserId, Devices>,
     /// In the order in which they came. Some are gone; so this, and with it all, is bounded.
     order: VecDeque<(UserId, DeviceId)>,
 }
 
+/// One user's devices, by id. Nearly always one: a map would make room for eleven.
+#[derive(Debug, Default)]
+struct Devices(Vec<Visit>);
+
 #[derive(Debug, Clone)]
 struct Visit {
+    device: DeviceId,
     last_seen_at: Timestamp,
-    transport: String,
+    transport: &'static str,
+}
+
+impl Devices {
+    fn place(&self, device: &DeviceId) -> Result<usize, usize> {
+        self.0.binary_search_by(|visit| visit.device.cmp(device))
+    }
+
+    fn contains(&self, device: &DeviceId) -> bool {
+        self.place(device).is_ok()
+    }
+
+    fn insert(&mut self, visit: Visit) {
+        match self.place(&visit.device) {
+            Ok(index) => self.0[index] = visit,
+            Err(index) => {
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(index, visit);
+            }
+        }
+    }
+
+    fn remove(&mut self, device: &DeviceId) {
+        if let Ok(index) = self.place(device) {
+            self.0.remove(index);
+        }
+    }
 }
 
 impl Visitors {
@@ -48,19 +81,20 @@ impl Visitors {
     }
 
     /// A device attached.
-    pub fn attached(&self, user: &UserId, device: &DeviceId, transport: &str, now: Timestamp) {
+    pub fn attached(&self, user: &UserId, device: &DeviceId, transport: &'static str, now: Timestamp) {
         let mut state = self.lock();
-        match state.users.get_mut(user).and_then(|devices| devices.get_mut(device)) {
-            Some(visit) => *visit = Visit { last_seen_at: now, transport: transport.to_owned() },
-            None => state.add(user, device, transport, now),
+        let visit = Visit { device: device.clone(), last_seen_at: now, transport };
+        match state.users.get_mut(user).filter(|devices| devices.contains(device)) {
+            Some(devices) => devices.insert(visit),
+            None => state.add(user, visit),
         }
     }
 
     /// A device said that it has everything up to 0, which changes nothing of one that is remembered.
     pub fn confirmed_nothing(&self, user: &UserId, device: &DeviceId, now: Timestamp) {
         let mut state = self.lock();
-        if !state.users.get(user).is_some_and(|devices| devices.contains_key(device)) {
-            state.add(user, device, "http", now);
+        if !state.users.get(user).is_some_and(|devices| devices.contains(device)) {
+            state.add(user, Visit { device: device.clone(), last_seen_at: now, transport: "http" });
         }
     }
 
@@ -71,18 +105,18 @@ impl Visitors {
 
     /// Whether this device is remembered.
     pub fn has(&self, user: &UserId, device: &DeviceId) -> bool {
-        self.lock().users.get(user).is_some_and(|devices| devices.contains_key(device))
+        self.lock().users.get(user).is_some_and(|devices| devices.contains(device))
     }
 
     /// The user's devices that are remembered, by id.
     pub fn of(&self, user: &UserId) -> Vec<Device> {
         let state = self.lock();
-        let devices = state.users.get(user).into_iter().flatten();
-        let device = |(device, visit): (&DeviceId, &Visit)| Device {
-            device_id: device.clone(),
+        let devices = state.users.get(user).into_iter().flat_map(|devices| &devices.0);
+        let device = |visit: &Visit| Device {
+            device_id: visit.device.clone(),
             cursor: 0,
             last_seen_at: visit.last_seen_at,
-            transport: visit.transport.clone(),
+            transport: visit.transport.to_owned(),
         };
         devices.map(device).collect()
     }
@@ -95,34 +129,34 @@ impl Visitors {
     /// Forgets who was not seen since.
     pub fn forget_before(&self, cutoff: Timestamp) {
         self.lock().users.retain(|_, devices| {
-            devices.retain(|_, visit| visit.last_seen_at >= cutoff);
-            !devices.is_empty()
+            devices.0.retain(|visit| visit.last_seen_at >= cutoff);
+            !devices.0.is_empty()
         });
     }
 }
 
 impl State {
-    fn add(&mut self, user: &UserId, device: &DeviceId, transport: &str, now: Timestamp) {
+    fn add(&mut self, user: &UserId, visit: Visit) {
         if self.order.len() >= VISITORS
             && let Some((user, device)) = self.order.pop_front()
         {
             self.forget(&user, &device);
         }
-        self.order.push_back((user.clone(), device.clone()));
+        self.order.push_back((user.clone(), visit.device.clone()));
         let devices = self.users.entry(user.clone()).or_default();
-        if devices.len() >= OF_ONE_USER {
-            let longest = devices.iter().min_by_key(|(device, visit)| (visit.last_seen_at, *device));
-            if let Some(device) = longest.map(|(device, _)| device.clone()) {
+        if devices.0.len() >= OF_ONE_USER {
+            let longest = devices.0.iter().min_by_key(|visit| (visit.last_seen_at, &visit.device));
+            if let Some(device) = longest.map(|visit| visit.device.clone()) {
                 devices.remove(&device);
             }
         }
-        devices.insert(device.clone(), Visit { last_seen_at: now, transport: transport.to_owned() });
+        devices.insert(visit);
     }
 
     fn forget(&mut self, user: &UserId, device: &DeviceId) {
         if let Some(devices) = self.users.get_mut(user) {
             devices.remove(device);
-            if devices.is_empty() {
+            if devices.0.is_empty() {
                 self.users.remove(user);
             }
         }
