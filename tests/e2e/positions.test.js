@@ -41,7 +41,8 @@ test('a position of another inbox is as none, in every way in; of an earlier lif
   assert.notEqual(epoch, (await server.inbox('bo')).meta.epoch);
 
   const attach = async (extra) => {
-    const client = connect(t, server.url, { auth: { user_id: 'bo', ...extra } });
+    // They confirm nothing, so that each of them starts where nobody has confirmed anything.
+    const client = connect(t, server.url, { auth: { user_id: 'bo', acks: true, ...extra } });
     const info = await client.ready();
     return [info.mode, info.cursor];
   };
@@ -49,7 +50,7 @@ test('a position of another inbox is as none, in every way in; of an earlier lif
   assert.deepEqual(await attach({ cursor: `${epoch}:3` }), ['pending', 0]);
   assert.deepEqual(await attach({ epoch: 'of-another-life', cursor: 3 }), ['snapshot', 5]);
 
-  const client = connect(t, server.url, { auth: { user_id: 'bo', device_id: 'd', cursor: 5 } });
+  const client = connect(t, server.url, { auth: { user_id: 'bo', device_id: 'd', cursor: 5, acks: true } });
   await client.ready();
   const synced = await client.emit('sync', { epoch, cursor: 3 });
   // The device is known, so it goes on from what it last confirmed: where it started.
